@@ -1,0 +1,97 @@
+# Everything that is done to Socle from a checkout. `make` alone lists it. Each target sets up what it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+ROOMS := api cli nomenclatures registry
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help run test check format bench faults fuzz wheel-check lock clean postgresql
+MAKEFLAGS += --no-print-directory
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(STAMP) ## Set up, publish the shipped nomenclatures if absent, and serve on http://127.0.0.1:8000/
+	@$(BIN)/socle init
+	@exec $(BIN)/socle serve
+
+test: $(STAMP) postgresql check ## Set up what the tests need, run every check, then all tests on both databases
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(STAMP) ## Format, lint, types and import contracts
+	@echo "Checking format, lint, types and import contracts"
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(STAMP) ## Rewrite the code in the house format, with the lint fixes that are safe
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure time and memory at size
+	@$(BIN)/python -m benchmarks
+
+faults: $(STAMP) postgresql ## The fault tests at full length: kills and failing writes, hundreds of times
+	@SOCLE_FAULTS=full $(BIN)/python -m pytest -m faults -p no:randomly
+
+fuzz: $(STAMP) postgresql ## The property and API tests at full length
+	@SOCLE_FUZZ=full $(BIN)/python -m pytest -m fuzz
+
+# The wheel is compared, file by file, with the folders that it is made of: what was forgotten and what an old build/
+# left in it both show. It is then installed without the checkout, with the locked versions, and used from elsewhere.
+wheel-check: $(STAMP) ## Build the wheel from clean, compare it with the checkout, install it alone and use it
+	@set -eu; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; mkdir "$$work/elsewhere"; \
+	rm -rf build ./*.egg-info; \
+	echo "Building the wheel"; \
+	$(BIN)/python -m build --wheel --no-isolation --outdir "$$work" . >"$$work/log" 2>&1 || { cat "$$work/log"; exit 1; }; \
+	rm -rf build ./*.egg-info; \
+	find $(ROOMS) -type f ! -path '*/__pycache__/*' | LC_ALL=C sort >"$$work/checkout"; \
+	$(BIN)/python -c 'import sys, zipfile; print(*zipfile.ZipFile(sys.argv[1]).namelist(), sep="\n")' "$$work"/*.whl \
+		| grep -v '\.dist-info/' | LC_ALL=C sort >"$$work/wheel"; \
+	diff "$$work/checkout" "$$work/wheel" || { echo "The wheel (>) is not what the checkout (<) holds: see above."; exit 1; }; \
+	for kind in 'nomenclatures/.*[.]csv' 'nomenclatures/.*[.]ttl' 'nomenclatures/.*[.]json' 'registry/migrations/versions/.*[.]py'; do \
+		grep -q "^$$kind$$" "$$work/wheel" || { echo "The wheel holds no $$kind"; exit 1; }; done; \
+	echo "Installing it alone"; \
+	sed -e '/^ *--hash/d' -e 's/ *\\$$//' requirements.lock >"$$work/constraints"; \
+	$(PYTHON) -m venv "$$work/venv"; \
+	"$$work/venv/bin/python" -m pip install -qq --constraint "$$work/constraints" "$$work"/*.whl; \
+	cd "$$work/elsewhere"; \
+	export SOCLE_DATA_DIR="$$work/elsewhere/data"; \
+	"$$work/venv/bin/socle" --version; \
+	"$$work/venv/bin/socle" init; \
+	"$$work/venv/bin/socle" nomenclatures; \
+	echo "The wheel holds all of the checkout's $$(wc -l <"$$work/wheel") files and works without it."
+
+lock: $(STAMP) ## Pin what setup.cfg asks for, with hashes, in requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header --extra test -o requirements.lock setup.cfg
+
+clean: ## Remove what was built, the caches and the virtual environment; your data (var/, .env) stays
+	@rm -rf build dist ./*.egg-info .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	@find $(ROOMS) benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Socle needs Python 3.11 or later, and $(PYTHON) is not: say which one is, as in make PYTHON=/usr/bin/python3.12"; exit 1; }
+	@echo "Setting up the virtual environment in .venv"
+	@$(PYTHON) -m venv .venv
+	@echo "Installing the locked dependencies (a minute the first time)"
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The tests run a PostgreSQL server of their own; only its programs have to be there.
+postgresql: $(STAMP)
+	@$(BIN)/python -m tests.postgres 2>/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing the PostgreSQL server, which the tests need"; \
+			export DEBIAN_FRONTEND=noninteractive; \
+			apt-get -qq update && apt-get -qq install -y --no-install-recommends postgresql >/dev/null; \
+		fi; \
+		$(BIN)/python -m tests.postgres; }

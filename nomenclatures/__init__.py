@@ -1,0 +1,1 @@
+"""The shipped data: nomenclatures with their releases, and crosswalks by organisation; read by registry.shipped."""

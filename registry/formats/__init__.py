@@ -1,0 +1,55 @@
+"""The formats in which a release goes out and a state of a nomenclature comes in: one table, one small file each.
+
+Adding a format is one file and one line of ``FORMATS``; the publication, the API, the command line and the tests
+iterate over the table. Writers give the same bytes for the same release on any machine: they are kept for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from registry import signing
+from registry.errors import NotFound
+from registry.formats import document, tabular
+from registry.formats.skos import reader, write_jsonld, write_rdfxml, write_turtle
+from registry.model import Content, Nomenclature, Release
+
+
+class Format(NamedTuple):
+    """A format: ``write`` gives a release's bytes, piece by piece; ``read`` (None: out only) a state's content.
+
+    ``read`` takes the file's bytes and the nomenclature that it is meant for, and raises Invalid with every problem.
+    """
+
+    name: str
+    media_type: str
+    extension: str
+    write: Callable[[Release], Iterator[bytes]]
+    read: Callable[[bytes, Nomenclature], Content] | None
+
+
+FORMATS: dict[str, Format] = {
+    format.name: format
+    for format in (
+        Format("ntriples", "application/n-triples", "nt", signing.canonical_lines, reader("ntriples")),
+        Format("turtle", "text/turtle", "ttl", write_turtle, reader("turtle")),
+        Format("rdfxml", "application/rdf+xml", "rdf", write_rdfxml, reader("rdfxml")),
+        Format("jsonld", "application/ld+json", "jsonld", write_jsonld, reader("jsonld")),
+        Format("json", "application/json", "json", document.write, document.read),
+        Format("csv", "text/csv", "csv", tabular.write, tabular.read),
+        Format("csv-excel", "text/csv", "excel.csv", tabular.write_for_excel, tabular.read),
+    )
+}
+
+
+def of_file(name: str) -> Format:
+    """The format that a file's name tells by its extension.
+
+    :raises NotFound: naming the extensions that are read.
+    """
+    for format in reversed(FORMATS.values()):
+        if name.lower().endswith("." + format.extension):
+            return format
+    readable = ", ".join("." + format.extension for format in FORMATS.values() if format.read)
+    raise NotFound("format", name, {"accepted": readable})

@@ -1,0 +1,264 @@
+"""Our JSON: the one place where a concept becomes JSON, in SKOS's own words, and is read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import orjson
+
+from registry.changes import Change, ChangeSet, link_shapes
+from registry.errors import Invalid, Problem
+from registry.model import (
+    LINK_KINDS,
+    TEXT_PROPERTIES,
+    Concept,
+    Content,
+    Group,
+    Link,
+    LinkKind,
+    Nomenclature,
+    Release,
+    Texts,
+    texts,
+)
+
+LabelOf = Callable[[str], Texts]
+
+
+def language_map(values: Texts) -> dict[str, list[str]]:
+    """Texts as JSON: language → list of texts."""
+    found: dict[str, list[str]] = {}
+    for language, text in values:
+        found.setdefault(language, []).append(text)
+    return found
+
+
+def reference(code: str, label_of: LabelOf) -> dict[str, Any]:
+    """A concept named by another: its code and, since no code goes without one, its label in the same release."""
+    return {"code": code, "prefLabel": dict(label_of(code))}
+
+
+def concept_state(concept: Concept) -> dict[str, Any]:
+    """A concept alone, as its release holds it: what is stored, compared and shown in change sets."""
+    state: dict[str, Any] = {"code": concept.code, "status": concept.status}
+    for item in TEXT_PROPERTIES:
+        values = getattr(concept, item.name)
+        state[item.key] = dict(values) if item.name == "pref_label" else language_map(values)
+    state["broader"] = list(concept.broader)
+    state["related"] = list(concept.related)
+    state["legalBasis"] = list(concept.legal_basis)
+    state["validFrom"] = concept.valid_from.isoformat() if concept.valid_from else None
+    state["validUntil"] = concept.valid_until.isoformat() if concept.valid_until else None
+    return state
+
+
+def concept_document(
+    concept: Concept,
+    *,
+    iri: str,
+    slug: str,
+    version: str,
+    label_of: LabelOf,
+    narrower: Iterable[str],
+    links_from: Iterable[Link],
+    links_to: Iterable[Link],
+) -> dict[str, Any]:
+    """A concept as clients see it: every code that it names stands beside its label in the same release.
+
+    ``iri`` is the nomenclature's; links are those known to the release.
+    """
+    state = concept_state(concept)
+    return {
+        "code": concept.code,
+        "iri": f"{iri}/{concept.code}",
+        "nomenclature": slug,
+        "release": version,
+        **{key: value for key, value in state.items() if key not in ("code", "broader", "related")},
+        "broader": [reference(code, label_of) for code in concept.broader],
+        "narrower": [reference(code, label_of) for code in narrower],
+        "related": [reference(code, label_of) for code in concept.related],
+        "replacedBy": [_end(link.new, link, label_of) for link in links_from],
+        "replaces": [_end(link.old, link, label_of) for link in links_to],
+    }
+
+
+def _end(code: str, link: Link, label_of: LabelOf) -> dict[str, Any]:
+    return {**reference(code, label_of), "date": link.date.isoformat(), "kind": link.kind}
+
+
+def link_document(link: Link, shape: str = "") -> dict[str, Any]:
+    """A link as JSON; ``shape`` (replaced, split, merged, reshaped) is told where its event is known."""
+    found = {"old": link.old, "new": link.new, "date": link.date.isoformat(), "kind": link.kind}
+    return {**found, "shape": shape} if shape else found
+
+
+def change_document(change: Change, shapes: Mapping[Link, str]) -> dict[str, Any]:
+    """One entry of a change set: the code, what happened to it, its state before and after, its new links."""
+    return {
+        "code": change.code,
+        "kinds": list(change.kinds),
+        "compatibility": change.compatibility,
+        "before": concept_state(change.before) if change.before else None,
+        "after": concept_state(change.after) if change.after else None,
+        "lineage": [link_document(link, shapes.get(link, "")) for link in change.lineage],
+    }
+
+
+def change_set_document(changes: ChangeSet) -> list[dict[str, Any]]:
+    """The entries of a change set, by code."""
+    shapes = link_shapes(changes.links_added)
+    return [change_document(change, shapes) for change in changes.changes]
+
+
+def write(release: Release) -> Iterator[bytes]:
+    """A whole release as one JSON object: heading, concepts by code, lineage, groups (UTF-8, one concept a line)."""
+    nomenclature = release.nomenclature
+    heading = {
+        "nomenclature": nomenclature.slug,
+        "iri": nomenclature.iri,
+        "release": release.version,
+        "validFrom": release.valid_from.isoformat(),
+        "title": language_map(nomenclature.title),
+        "description": language_map(nomenclature.description),
+        "publisher": nomenclature.publisher,
+        "license": nomenclature.license,
+        "attribution": nomenclature.attribution,
+    }
+    links_to: dict[str, list[Link]] = {}
+    for link in sorted(release.links):
+        links_to.setdefault(link.new, []).append(link)
+    yield orjson.dumps(heading)[:-1] + b',"concepts":['
+    separator = b"\n"
+    for code in sorted(release.concepts):
+        shown = concept_document(
+            release.concepts[code],
+            iri=nomenclature.iri,
+            slug=nomenclature.slug,
+            version=release.version,
+            label_of=lambda other: release.concepts[other].pref_label,
+            narrower=release.narrower.get(code, ()),
+            links_from=release.links_from.get(code, ()),
+            links_to=links_to.get(code, ()),
+        )
+        yield separator + orjson.dumps(shown)
+        separator = b",\n"
+    lineage = [link_document(link) for link in sorted(release.links)]
+    groups = [
+        {"code": group.code, "prefLabel": dict(group.pref_label), "members": list(group.members)}
+        for group in release.groups
+    ]
+    yield b'],\n"lineage":' + orjson.dumps(lineage) + b',\n"groups":' + orjson.dumps(groups) + b"}\n"
+
+
+def concept_from(state: Mapping[str, Any]) -> Concept:
+    """A concept from JSON as ``concept_state`` or ``concept_document`` writes it.
+
+    :raises ValueError, TypeError, KeyError, AttributeError: if it is not of that shape.
+    """
+    values: dict[str, Any] = {}
+    for item in TEXT_PROPERTIES:
+        pairs: list[tuple[str, str]] = []
+        for language, found in (state.get(item.key) or {}).items():
+            if item.name == "pref_label" and not isinstance(found, str):
+                raise TypeError(item.key)
+            pairs.extend((language, _text(text)) for text in ([found] if isinstance(found, str) else found))
+        values[item.name] = texts(pairs)
+    if state.get("status", "active") not in ("active", "deprecated"):
+        raise ValueError(state["status"])
+    return Concept(
+        code=_text(state["code"]),
+        status=state.get("status", "active"),
+        broader=_codes(state.get("broader")),
+        related=_codes(state.get("related")),
+        legal_basis=tuple(sorted({_text(text) for text in state.get("legalBasis") or ()})),
+        valid_from=_day(state.get("validFrom")),
+        valid_until=_day(state.get("validUntil")),
+        **values,
+    )
+
+
+def read(data: bytes, nomenclature: Nomenclature) -> Content:
+    """A state from our own JSON, as ``write`` gives it; ``sameMeaning`` may list codes beside ``concepts``.
+
+    :raises Invalid: with the place of each thing that is not as it must be.
+    """
+    try:
+        found = orjson.loads(data)
+        concepts_found, lineage, groups = found["concepts"], found.get("lineage") or [], found.get("groups") or []
+        same = tuple(_text(code) for code in found.get("sameMeaning") or ())
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise Invalid(
+            [Problem("json_is_readable", f"JSON illisible : {error}", accepted='un objet avec "concepts"')]
+        ) from error
+    problems: list[Problem] = []
+    concepts: dict[str, Concept] = {}
+    for place, state in _numbered(concepts_found, "/concepts", problems):
+        try:
+            concept = concept_from(state)
+            if concept.code in concepts:
+                raise ValueError(f"code répété {concept.code}")
+            concepts[concept.code] = concept
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            problems.append(_refused(place, "concept mal formé", error))
+    links: set[Link] = set()
+    for place, state in _numbered(lineage, "/lineage", problems):
+        try:
+            links.add(Link(_text(state["old"]), _text(state["new"]), date.fromisoformat(state["date"]), _kind(state)))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            problems.append(_refused(place, "filiation mal formée", error))
+    members: list[Group] = []
+    for place, state in _numbered(groups, "/groups", problems):
+        try:
+            labels = texts((language, _text(text)) for language, text in state["prefLabel"].items())
+            members.append(Group(_text(state["code"]), labels, _codes(state["members"])))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            problems.append(_refused(place, "groupe mal formé", error))
+    if problems:
+        raise Invalid(problems[:100], len(problems))
+    return Content(
+        dict(sorted(concepts.items())),
+        frozenset(links),
+        tuple(sorted(members, key=lambda group: group.code)),
+        same,
+    )
+
+
+def _numbered(values: Any, pointer: str, problems: list[Problem]) -> Iterator[tuple[str, Any]]:
+    if not isinstance(values, list):
+        problems.append(Problem("json_is_readable", "liste attendue", where=pointer, accepted="une liste"))
+        return
+    for number, value in enumerate(values):
+        yield f"{pointer}/{number}", value
+
+
+def _refused(place: str, message: str, error: Exception) -> Problem:
+    return Problem(
+        "json_is_readable",
+        message,
+        where=place,
+        value=f"{type(error).__name__} {error}",
+        accepted="la forme exportée",
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(repr(value)[:80])
+    return value
+
+
+def _codes(values: Any) -> tuple[str, ...]:
+    return tuple(sorted({_text(value["code"] if isinstance(value, dict) else value) for value in values or ()}))
+
+
+def _day(value: Any) -> date | None:
+    return date.fromisoformat(value) if value else None
+
+
+def _kind(state: Mapping[str, Any]) -> LinkKind:
+    kind: LinkKind = state["kind"]
+    if kind not in LINK_KINDS:
+        raise ValueError(kind)
+    return kind

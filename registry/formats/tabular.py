@@ -1,0 +1,371 @@
+"""CSV: a release as a table of its concepts, with the column names that French public data schemas use.
+
+``csv`` is UTF-8, comma, RFC 4180, verbatim. ``csv-excel`` is the same table for a spreadsheet: BOM, semicolon, and an
+apostrophe before any cell that a spreadsheet would run. Cells with several values join them with ``|``; a ``|`` or
+``\\`` inside a value is escaped with ``\\``. ``filiation`` holds the lineage that leaves a code, as ``CODE@DATE:kind``;
+``meme_sens`` (read only) says ``oui`` where a text changed and the meaning did not. A column ``libelle@en`` holds
+English texts, and so on; without a suffix a text is French.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
+
+from registry.errors import Invalid, Problem, TooLarge
+from registry.model import LINK_KINDS, Concept, Content, Group, Link, Nomenclature, Release, texts
+
+TEXT_COLUMNS: dict[str, str] = {
+    "libelle": "pref_label",
+    "autres_libelles": "alt_label",
+    "libelles_caches": "hidden_label",
+    "definition": "definition",
+    "note_application": "scope_note",
+    "inclut": "inclusion_note",
+    "exclut": "exclusion_note",
+    "exemple": "example",
+    "note_historique": "history_note",
+}
+OTHER_COLUMNS = (
+    "code_parent",
+    "codes_associes",
+    "reference_juridique",
+    "date_debut",
+    "date_fin",
+    "statut",
+    "remplace_par",
+    "filiation",
+)
+_READ_ONLY_COLUMNS = ("meme_sens", "groupes")
+STATUSES = {"": "active", "actif": "active", "active": "active", "déprécié": "deprecated", "deprecated": "deprecated"}
+
+MAX_ROWS = 200_000
+MAX_CELL = 100_000
+
+_LINK = re.compile(r"(?P<new>[^@|]+)@(?P<date>\d{4}-\d{2}-\d{2}):(?P<kind>[a-z]+)")
+_RUNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write(release: Release) -> Iterator[bytes]:
+    """The release as CSV, verbatim: UTF-8, comma, CRLF as RFC 4180 says, one concept a row, by code."""
+    return _written(release, ",", lambda cell: cell)
+
+
+def write_for_excel(release: Release) -> Iterator[bytes]:
+    """The release as CSV for a spreadsheet: BOM, semicolon, CRLF, no cell that would be run as a formula."""
+    yield b"\xef\xbb\xbf"
+    yield from _written(release, ";", harmless)
+
+
+def harmless(cell: str) -> str:
+    """A cell that no spreadsheet runs: an apostrophe stands before ``= + - @``, tab and CR."""
+    return "'" + cell if cell.startswith(_RUNS) else cell
+
+
+def _written(release: Release, delimiter: str, shown: Callable[[str], str]) -> Iterator[bytes]:
+    languages = sorted(
+        {
+            (column, language)
+            for concept in release.concepts.values()
+            for column, name in TEXT_COLUMNS.items()
+            for language, _ in getattr(concept, name)
+            if language != "fr"
+        }
+    )
+    others = [f"{column}@{language}" for column, language in languages]
+    group_of: dict[str, list[str]] = {}
+    for group in release.groups:
+        for code in group.members:
+            group_of.setdefault(code, []).append(group.code)
+    grouped = ["groupes"] if group_of else []
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
+    writer.writerow(["code", *TEXT_COLUMNS, *others, *OTHER_COLUMNS, *grouped])
+    for number, code in enumerate(sorted(release.concepts)):
+        concept = release.concepts[code]
+        links = release.links_from.get(code, ())
+        row = [code]
+        row += [_joined(text for tag, text in getattr(concept, name) if tag == "fr") for name in TEXT_COLUMNS.values()]
+        row += [
+            _joined(text for tag, text in getattr(concept, TEXT_COLUMNS[column]) if tag == language)
+            for column, language in languages
+        ]
+        row += [
+            _joined(concept.broader),
+            _joined(concept.related),
+            _joined(concept.legal_basis),
+            concept.valid_from.isoformat() if concept.valid_from else "",
+            concept.valid_until.isoformat() if concept.valid_until else "",
+            "déprécié" if concept.status == "deprecated" else "actif",
+            _joined(dict.fromkeys(link.new for link in links if link.new != code)),
+            _joined(f"{link.new}@{link.date.isoformat()}:{link.kind}" for link in links),
+        ]
+        row += [_joined(group_of.get(code, ()))] if grouped else []
+        writer.writerow([shown(cell) for cell in row])
+        if number % 500 == 499:
+            yield _flushed(buffer)
+    yield _flushed(buffer)
+
+
+def _flushed(buffer: io.StringIO) -> bytes:
+    data = buffer.getvalue().encode()
+    buffer.seek(0)
+    buffer.truncate()
+    return data
+
+
+def _joined(values: Iterable[str]) -> str:
+    return "|".join(value.replace("\\", "\\\\").replace("|", "\\|") for value in values)
+
+
+def split_cell(cell: str) -> list[str]:
+    """The values of a cell joined with ``|``; an empty cell has none."""
+    if not cell:
+        return []
+    if "\\" not in cell:
+        return cell.split("|")
+    values, current, escaped = [], [], False
+    for character in cell:
+        if escaped or character not in "\\|":
+            current.append(character)
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        else:
+            values.append("".join(current))
+            current = []
+    return [*values, "".join(current)]
+
+
+def rows(data: bytes, *, max_rows: int = MAX_ROWS) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read a CSV file: (line number of the row's end, cell by column), the header's names stripped.
+
+    The encoding is told by a BOM, else UTF-8 if the bytes are, else cp1252; the delimiter, among ``; , \\t``, by the
+    header. A quote that is never closed is refused, not swallowed.
+
+    :raises Invalid: naming line and column of what can't be read.
+    :raises TooLarge: beyond ``max_rows`` rows.
+    """
+    text = decoded(data)
+    header_line = text.split("\n", 1)[0]
+    delimiter = max(";,\t", key=header_line.count)
+    # Without newline translation a lone CR or a Unicode line separator inside a cell stays what it is.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    csv.field_size_limit(MAX_CELL)
+    header: list[str] | None = None
+    count = 0
+    try:
+        for row in reader:
+            if header is None:
+                header = [name.strip() for name in row]
+                _check_header(header)
+                continue
+            if not any(row):
+                continue
+            count += 1
+            if count > max_rows:
+                raise TooLarge(f"au plus {max_rows} lignes")
+            if len(row) != len(header):
+                raise Invalid(
+                    [
+                        Problem(
+                            "csv_is_readable",
+                            f"{len(row)} cellules pour {len(header)} colonnes",
+                            where=f"ligne {reader.line_num}",
+                            accepted="autant de cellules que l'en-tête a de colonnes",
+                        )
+                    ]
+                )
+            yield reader.line_num, dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise Invalid(
+            [
+                Problem(
+                    "csv_is_readable",
+                    f"CSV illisible : {error}",
+                    where=f"ligne {reader.line_num}",
+                    accepted="des guillemets fermés, des cellules de taille raisonnable",
+                )
+            ]
+        ) from error
+    if header is None:
+        raise Invalid([Problem("csv_is_readable", "fichier vide", where="ligne 1", accepted="une ligne d'en-tête")])
+
+
+def decoded(data: bytes) -> str:
+    """Bytes as text: BOM, else UTF-8 if they are, else cp1252.
+
+    :raises Invalid: if they are none of these, or hold NUL characters.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        try:
+            text = data.decode("cp1252")
+        except UnicodeDecodeError as error:
+            line = data[: error.start].count(b"\n") + 1
+            raise Invalid(
+                [
+                    Problem(
+                        "csv_is_readable",
+                        "encodage inconnu",
+                        where=f"ligne {line}",
+                        value=f"octet 0x{data[error.start]:02X}",
+                        accepted="UTF-8, ou cp1252 (Windows)",
+                    )
+                ]
+            ) from error
+    if "\x00" in text:
+        line = text[: text.index("\x00")].count("\n") + 1
+        raise Invalid([Problem("csv_is_readable", "caractère nul", where=f"ligne {line}", accepted="du texte")])
+    return text
+
+
+def _check_header(header: list[str]) -> None:
+    repeated = sorted({name for name in header if header.count(name) > 1} | ({""} & set(header)))
+    if repeated:
+        raise Invalid(
+            [
+                Problem(
+                    "csv_is_readable",
+                    "colonne sans nom ou répétée",
+                    where="ligne 1",
+                    value=", ".join(repr(name) for name in repeated),
+                    accepted="des noms de colonnes distincts",
+                )
+            ]
+        )
+
+
+def read(data: bytes, nomenclature: Nomenclature) -> Content:
+    """A state from CSV as ``write`` gives it; only ``code`` and ``libelle`` are required.
+
+    :raises Invalid: with the line, the column, the value and what is accepted, for the first hundred problems.
+    """
+    problems: list[Problem] = []
+    concepts: dict[str, Concept] = {}
+    lines: dict[str, int] = {}
+    links: set[Link] = set()
+    same: list[str] = []
+    members: dict[str, list[str]] = {}
+    columns: set[str] = set()
+    for line, row in rows(data):
+        if not columns:
+            columns = set(row)
+            _check_columns(row)
+        reader = _Row(line, row, problems)
+        code = row["code"]
+        if code in lines:
+            reader.refuse("code", f"code déjà donné à la ligne {lines[code]}", "un code par ligne")
+            continue
+        lines[code] = line
+        concept = reader.concept()
+        links.update(reader.links())
+        concepts[code] = concept
+        if reader.choice("meme_sens", {"": "", "oui": "oui", "non": ""}):
+            same.append(code)
+        for group in split_cell(row.get("groupes", "")):
+            members.setdefault(group, []).append(code)
+    if problems:
+        raise Invalid(problems[:100], len(problems))
+    # A table has no place for a group's label: the code stands for it until the draft finds the label in its base.
+    groups = tuple(Group(group, (), tuple(sorted(codes))) for group, codes in sorted(members.items()))
+    return Content(
+        dict(sorted(concepts.items())),
+        frozenset(links) if "filiation" in columns else None,
+        groups if "groupes" in columns else None,
+        tuple(same),
+    )
+
+
+def _check_columns(row: Mapping[str, str]) -> None:
+    known = {"code", *TEXT_COLUMNS, *OTHER_COLUMNS, *_READ_ONLY_COLUMNS}
+    unknown = [name for name in row if name.split("@")[0] not in known]
+    missing = [name for name in ("code", "libelle") if name not in row]
+    if "remplace_par" in row and "filiation" not in row:
+        missing.append("filiation")
+    if unknown or missing:
+        problems = [
+            Problem("csv_columns", "colonne inconnue", where="ligne 1", value=name, accepted=", ".join(sorted(known)))
+            for name in unknown
+        ]
+        problems += [Problem("csv_columns", f"colonne {name} absente", where="ligne 1") for name in missing]
+        raise Invalid(problems)
+
+
+class _Row:
+    """One row being read: what it gives, and where it is wrong."""
+
+    def __init__(self, line: int, row: Mapping[str, str], problems: list[Problem]) -> None:
+        self.line, self.row, self.problems = line, row, problems
+
+    def refuse(self, column: str, message: str, accepted: str) -> None:
+        self.problems.append(
+            Problem(
+                "csv_cell",
+                message,
+                (self.row["code"],),
+                f"ligne {self.line}, colonne {column}",
+                self.row.get(column, ""),
+                accepted,
+            )
+        )
+
+    def concept(self) -> Concept:
+        values = {
+            name: texts(
+                (column.partition("@")[2] or "fr", text)
+                for column, cell in self.row.items()
+                if column.partition("@")[0] == base
+                for text in split_cell(cell)
+            )
+            for base, name in TEXT_COLUMNS.items()
+        }
+        if not self.row["code"]:
+            self.refuse("code", "code absent", "un code")
+        status = self.choice("statut", STATUSES)
+        return Concept(
+            code=self.row["code"],
+            status="deprecated" if status == "deprecated" else "active",
+            broader=tuple(sorted(set(split_cell(self.row.get("code_parent", ""))))),
+            related=tuple(sorted(set(split_cell(self.row.get("codes_associes", ""))))),
+            legal_basis=tuple(sorted(set(split_cell(self.row.get("reference_juridique", ""))))),
+            valid_from=self.day("date_debut"),
+            valid_until=self.day("date_fin"),
+            **values,
+        )
+
+    def choice(self, column: str, accepted: Mapping[str, str]) -> str:
+        value = self.row.get(column, "").strip().lower()
+        if value not in accepted:
+            self.refuse(column, "valeur inconnue", ", ".join(name for name in accepted if name))
+        return accepted.get(value, "")
+
+    def day(self, column: str) -> date | None:
+        value = self.row.get(column, "").strip()
+        if not value:
+            return None
+        try:
+            # fromisoformat also takes 20220101 and 2022-W01-1, which no reader of a CSV column of dates expects.
+            if len(value) != 10:
+                raise ValueError(value)
+            return date.fromisoformat(value)
+        except ValueError:
+            self.refuse(column, "date illisible", "AAAA-MM-JJ")
+            return None
+
+    def links(self) -> Iterator[Link]:
+        for value in split_cell(self.row.get("filiation", "")):
+            match = _LINK.fullmatch(value)
+            kind = next((kind for kind in LINK_KINDS if match and match["kind"] == kind), None)
+            try:
+                day = date.fromisoformat(match["date"] if match else "")
+            except ValueError:
+                kind = None
+            if match is None or kind is None:
+                self.refuse("filiation", "filiation illisible", "CODE@AAAA-MM-JJ:" + "|".join(LINK_KINDS))
+                continue
+            yield Link(self.row["code"], match["new"], day, kind)

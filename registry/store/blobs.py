@@ -1,0 +1,127 @@
+"""Release files under the SHA-256 of their bytes: written once, synced before anything names them, never altered."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from registry.errors import Busy, Damaged
+
+
+class Blob(NamedTuple):
+    """What identifies a stored file: SHA-256 in lower-case hexadecimal, size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Blobs:
+    """A folder of files named by their content: ``sha256/ab/abcd…``; what is being written stands in ``tmp``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._checked: dict[str, tuple[int, int, int]] = {}
+
+    def write(self, pieces: Iterable[bytes]) -> Blob:
+        """Store the bytes and return once they, their name and its folder are on disk.
+
+        :raises Busy: if there is no room.
+        """
+        temporary = self.folder / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        digest, size = hashlib.sha256(), 0
+        descriptor, name = tempfile.mkstemp(dir=temporary, prefix=f"{os.getpid()}-")
+        try:
+            with os.fdopen(descriptor, "wb", buffering=1 << 20) as stream:
+                for piece in pieces:
+                    digest.update(piece)
+                    size += len(piece)
+                    stream.write(piece)
+                stream.flush()
+                os.fsync(stream.fileno())
+            path = self._path(digest.hexdigest())
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                for folder in (path.parent.parent, self.folder):
+                    _sync(folder)
+            Path(name).replace(path)
+            _sync(path.parent)
+        except OSError as error:
+            Path(name).unlink(missing_ok=True)
+            raise Busy(f"release files: {error.strerror}") from error
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return Blob(digest.hexdigest(), size)
+
+    def path(self, blob: Blob) -> Path:
+        """Where the file stands, its bytes checked: once for as long as the file is not touched.
+
+        :raises Damaged: if it is missing or its bytes are not those that were stored.
+        """
+        path = self._path(blob.sha256)
+        try:
+            found = path.stat()
+            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if self._checked.get(blob.sha256) != mark:
+                with path.open("rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                if digest != blob.sha256 or found.st_size != blob.size:
+                    raise Damaged(f"file {blob.sha256} is altered")
+                self._checked[blob.sha256] = mark
+        except FileNotFoundError as error:
+            raise Damaged(f"file {blob.sha256} is missing") from error
+        return path
+
+    def sweep(self, named: Iterable[str]) -> int:
+        """Remove what no release names and what dead writers left; return how many files went.
+
+        Files of a publication under way are younger than an hour and stay.
+        """
+        keep = set(named)
+        newest = _now(self.folder) - 3600
+        candidates = [
+            path
+            for pattern in ("tmp/*", "sha256/*/*")
+            for path in self.folder.glob(pattern)
+            if path.name not in keep and (path.stat().st_mtime < newest or not _alive(path))
+        ]
+        for path in candidates:
+            path.unlink(missing_ok=True)
+        return len(candidates)
+
+    def free_bytes(self) -> int:
+        """Room left on the disk."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self.folder).free
+
+    def _path(self, sha256: str) -> Path:
+        return self.folder / "sha256" / sha256[:2] / sha256
+
+
+def _now(folder: Path) -> float:
+    """The file system's own clock, which the times of files are told by."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        return os.fstat(stream.fileno()).st_mtime
+
+
+def _alive(path: Path) -> bool:
+    """Whether the process that writes a temporary file still runs; a finished file has no such process."""
+    if path.parent.name != "tmp":
+        return True
+    process = path.name.partition("-")[0]
+    return process.isdecimal() and Path(f"/proc/{process}").exists()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,154 @@
+"""Connections, transactions and the schema's version, for SQLite and PostgreSQL alike.
+
+SQLite: WAL, ``synchronous=FULL``, foreign keys, recursive triggers, a busy timeout; every unit of work that may write
+begins IMMEDIATE, since a deferred transaction that upgrades loses updates. PostgreSQL: whatever allots a number takes
+an advisory lock first. Reads run without a transaction: what is published never changes, so no two of them disagree.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, select, table, text
+
+from registry.errors import Busy, Conflict, Damaged
+
+SCHEMA = "0001"
+"""The migration that this code needs, as Alembic names it."""
+
+WRITERS = 3
+_LOCK = 0x50C1E
+_PRAGMAS = (
+    "PRAGMA busy_timeout = 30000",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA recursive_triggers = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+
+def make_engine(url: str) -> Engine:
+    """An engine with the settings that keep data whole; the SQLite file's folder is made if it is missing."""
+    if make_url(url).get_backend_name() == "sqlite":
+        path = make_url(url).database
+        if path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"isolation_level": None, "timeout": 30})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        connect_args={"options": "-c statement_timeout=15000 -c lock_timeout=5000 -c timezone=UTC"},
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class Database:
+    """An engine, and the two ways to use it: ``reading`` and ``writing``."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = make_engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._reads = self.engine.execution_options(**({} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}))
+        self._writers = threading.BoundedSemaphore(WRITERS)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for reads.
+
+        :raises Busy: if the database can't be reached now.
+        :raises Damaged: if what answers is not a usable database.
+        """
+        with _named_errors(), self._reads.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that may write, committed whole at the end or not at all; one at a time in a registry.
+
+        :raises Busy: if too many writers wait already, or the lock is not had in time.
+        :raises Conflict: if a constraint refuses what is written.
+        """
+        if not self._writers.acquire(timeout=30):
+            raise Busy("too many writers")
+        try:
+            with _named_errors(), self.engine.execution_options(writes=True).begin() as connection:
+                if not self.is_sqlite:
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+                yield connection
+        finally:
+            self._writers.release()
+
+    def schema(self) -> str:
+        """The version of the schema in the database; the empty string if it has none."""
+        try:
+            with self.reading() as connection:
+                found = connection.execute(select(text("version_num")).select_from(table("alembic_version"))).scalar()
+                return str(found or "")
+        except Damaged as error:
+            if isinstance(error.__cause__, exc.OperationalError | exc.ProgrammingError):
+                return ""
+            raise
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Turn what a driver raises into the registry's own errors."""
+    try:
+        yield
+    except exc.IntegrityError as error:
+        raise Conflict(str(error.orig).splitlines()[0]) from error
+    except exc.OperationalError as error:
+        message = str(error.orig).splitlines()[0] if str(error.orig) else "database"
+        if any(sign in message for sign in ("no such table", "no such column", "not a database", "malformed")):
+            raise Damaged(message) from error
+        raise Busy(message) from error
+    except exc.InterfaceError as error:
+        raise Busy(str(error.orig)) from error
+    except exc.DBAPIError as error:
+        raise Damaged(str(error.orig).splitlines()[0]) from error
+
+
+def migrate(url: str) -> None:
+    """Bring the schema of the database at ``url`` to the version that this code needs; do nothing if it is there.
+
+    A migration that is killed half-way leaves the schema as it was: both databases roll it back.
+    """
+    # Alembic takes 0.2 s to import, which reads and the service never need.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
+    engine = make_engine(url)
+    try:
+        with _named_errors(), engine.execution_options(writes=True).begin() as connection:
+            if engine.dialect.name != "sqlite":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()

@@ -1,0 +1,272 @@
+"""The tables, as SQLAlchemy Core sees them. Migrations make them; a test holds that the two agree.
+
+Everything is text or integer, so that both databases keep the same bytes: dates as ISO 8601, instants as RFC 3339 in
+UTC, documents as JSON. Text compares by code point on both (``COLLATE "C"`` on PostgreSQL, binary on SQLite).
+
+A concept's states are intervals over the release numbers of its nomenclature: a row holds from release ``since`` until
+before release ``until`` (null: it still holds). So a release costs as many rows as it has changes, and any release, old
+or new, is read by the same condition.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy import Text as PlainText
+
+Text = PlainText().with_variant(PlainText(collation="C"), "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _table(name: str, *parts: Any, **options: Any) -> Table:
+    return Table(name, metadata, *parts, sqlite_strict=True, **options)
+
+
+def _text(name: str, **options: Any) -> Column[str]:
+    return Column(name, Text, nullable=False, **options)
+
+
+def _integer(name: str, **options: Any) -> Column[int]:
+    return Column(name, Integer, nullable=False, **options)
+
+
+def _reference(name: str, target: str, **options: Any) -> Column[int]:
+    return Column(name, Integer, ForeignKey(target, **options), nullable=False)
+
+
+def _intervals(name: str, *columns: Column[Any], key: tuple[str, ...]) -> Table:
+    """A table of states as intervals over releases: at most one of a key holds at a time."""
+    open_key = Index(f"ix_{name}_open", "nomenclature_id", *key, unique=True)
+    table = _table(
+        name,
+        _reference("nomenclature_id", "nomenclature.id"),
+        *columns,
+        _integer("since"),
+        Column("until", Integer),
+        PrimaryKeyConstraint("nomenclature_id", *key, "since"),
+        CheckConstraint("since >= 1 AND (until IS NULL OR until > since)", name="interval"),
+        Index(None, "nomenclature_id", "since"),
+        Index(None, "nomenclature_id", "until"),
+        open_key,
+        sqlite_with_rowid=False,
+    )
+    for dialect in ("sqlite", "postgresql"):
+        open_key.dialect_options[dialect]["where"] = text("until IS NULL")
+    return table
+
+
+nomenclature = _table(
+    "nomenclature",
+    Column("id", Integer, primary_key=True),
+    _text("slug", unique=True),
+    _text("document"),
+)
+
+release = _table(
+    "release",
+    Column("id", Integer, primary_key=True),
+    _reference("nomenclature_id", "nomenclature.id"),
+    _integer("number"),
+    _text("version"),
+    _text("valid_from"),
+    _text("issued"),
+    _integer("seq"),
+    _text("content_sha256"),
+    _integer("concepts"),
+    _integer("deprecated"),
+    _text("corrects"),
+    _text("heading"),
+    _text("decision"),
+    UniqueConstraint("nomenclature_id", "number"),
+    UniqueConstraint("nomenclature_id", "version"),
+    CheckConstraint("number >= 1 AND concepts >= deprecated AND deprecated >= 0", name="counts"),
+    CheckConstraint("length(content_sha256) = 64 AND length(valid_from) = 10", name="shapes"),
+)
+
+withdrawal = _table(
+    "withdrawal",
+    Column("release_id", Integer, ForeignKey("release.id"), primary_key=True),
+    _text("at"),
+    _text("why"),
+    _integer("seq"),
+)
+
+file = _table(
+    "file",
+    _reference("release_id", "release.id", deferrable=True, initially="DEFERRED"),
+    _text("format"),
+    _text("media_type"),
+    _integer("size"),
+    _text("sha256"),
+    PrimaryKeyConstraint("release_id", "format"),
+)
+
+concept_state = _intervals(
+    "concept_state",
+    _text("code"),
+    _text("status"),
+    _text("label"),
+    Column("valid_from", Text),
+    Column("valid_until", Text),
+    _text("state"),
+    key=("code",),
+)
+broader_state = _intervals("broader_state", _text("broader"), _text("code"), key=("broader", "code"))
+link_state = _intervals(
+    "link_state", _text("old"), _text("new"), _text("date"), _text("kind"), key=("old", "new", "date")
+)
+Index(None, link_state.c.nomenclature_id, link_state.c.new)
+group_state = _intervals("group_state", _text("code"), _text("state"), key=("code",))
+
+INTERVALS = (concept_state, broader_state, link_state, group_state)
+
+log = _table(
+    "log",
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    _text("sha256", unique=True),
+    _text("entry"),
+)
+
+draft = _table(
+    "draft",
+    Column("id", Integer, primary_key=True),
+    _reference("nomenclature_id", "nomenclature.id"),
+    _integer("base_number"),
+    _text("state"),
+    _text("created"),
+    _text("heading"),
+    _text("groups"),
+    _text("links"),
+    _text("decision"),
+    Column("release_id", Integer, ForeignKey("release.id")),
+    CheckConstraint(
+        "state IN ('open', 'submitted', 'approved', 'rejected', 'scheduled', 'published', 'withdrawn')", name="state"
+    ),
+)
+
+draft_concept = _table(
+    "draft_concept",
+    _reference("draft_id", "draft.id", ondelete="CASCADE"),
+    _text("code"),
+    Column("state", Text),
+    PrimaryKeyConstraint("draft_id", "code"),
+)
+
+organisation = _table(
+    "organisation",
+    Column("id", Integer, primary_key=True),
+    _text("slug", unique=True),
+    _text("document"),
+)
+
+code_list = _table(
+    "code_list",
+    Column("id", Integer, primary_key=True),
+    _reference("organisation_id", "organisation.id"),
+    _text("slug"),
+    _text("document"),
+    UniqueConstraint("organisation_id", "slug"),
+)
+
+list_edition = _table(
+    "list_edition",
+    Column("id", Integer, primary_key=True),
+    _reference("code_list_id", "code_list.id"),
+    _integer("number"),
+    _text("valid_from"),
+    _text("issued"),
+    _integer("codes"),
+    _text("sha256"),
+    UniqueConstraint("code_list_id", "number"),
+)
+
+local_code = _table(
+    "local_code",
+    _reference("list_edition_id", "list_edition.id", deferrable=True, initially="DEFERRED"),
+    _text("code"),
+    _text("label"),
+    _text("parent_code"),
+    _text("note"),
+    PrimaryKeyConstraint("list_edition_id", "code"),
+    sqlite_with_rowid=False,
+)
+
+crosswalk = _table(
+    "crosswalk",
+    Column("id", Integer, primary_key=True),
+    _reference("code_list_id", "code_list.id"),
+    _reference("nomenclature_id", "nomenclature.id"),
+    UniqueConstraint("code_list_id", "nomenclature_id"),
+)
+
+crosswalk_edition = _table(
+    "crosswalk_edition",
+    Column("id", Integer, primary_key=True),
+    _reference("crosswalk_id", "crosswalk.id"),
+    _integer("number"),
+    _reference("list_edition_id", "list_edition.id"),
+    _reference("release_id", "release.id"),
+    _text("valid_from"),
+    _text("issued"),
+    _text("author"),
+    _text("license"),
+    _integer("mappings"),
+    _text("sha256"),
+    UniqueConstraint("crosswalk_id", "number"),
+)
+
+mapping = _table(
+    "mapping",
+    _reference("crosswalk_edition_id", "crosswalk_edition.id", deferrable=True, initially="DEFERRED"),
+    _text("local_code"),
+    _text("target_code"),
+    _text("relation"),
+    _text("justification"),
+    _text("confidence"),
+    _integer("covers"),
+    _text("weight"),
+    _text("comment"),
+    PrimaryKeyConstraint("crosswalk_edition_id", "local_code", "target_code"),
+    CheckConstraint(
+        "relation IN ('exactMatch', 'closeMatch', 'broadMatch', 'narrowMatch', 'relatedMatch', 'noMatch')",
+        name="relation",
+    ),
+    CheckConstraint("(relation = 'noMatch') = (target_code = '')", name="no_match_has_no_target"),
+    Index(None, "crosswalk_edition_id", "target_code"),
+    sqlite_with_rowid=False,
+)
+
+IMMUTABLE = (release, withdrawal, file, log, list_edition, local_code, crosswalk_edition, mapping)
+"""Tables whose rows never change and never go, by triggers on both databases."""
+
+SEALED = (
+    (concept_state, "since", "release", "number", True),
+    (broader_state, "since", "release", "number", True),
+    (link_state, "since", "release", "number", True),
+    (group_state, "since", "release", "number", True),
+    (local_code, "list_edition_id", "list_edition", "id", False),
+    (mapping, "crosswalk_edition_id", "crosswalk_edition", "id", False),
+)
+"""(table, its column, the row that seals it, that row's column, within one nomenclature): once the sealing row
+exists no row may be added; it is inserted last."""

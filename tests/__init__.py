@@ -1,0 +1,1 @@
+"""The tests: a package, so that they import each other by one name however they are started."""
