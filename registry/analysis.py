@@ -74,6 +74,9 @@ def _fold_character(character: str) -> str:
         before = text
         text = unicodedata.normalize("NFKD", text.casefold()).replace("œ", "oe").replace("æ", "ae").replace("ø", "o")
         text = "".join("'" if part in _APOSTROPHES else part for part in text if not unicodedata.combining(part))
+    if len(text) > 1 and any(part.isalnum() for part in text):
+        # One character stays within one word: ¼ is 14, not 1 then 4 in the same place.
+        text = "".join(part for part in text if part.isalnum())
     kinds = {unicodedata.category(part) for part in text}
     if kinds == {"Cf"}:
         return ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property, total_ordering
 from typing import Any, Literal, NamedTuple, Self
+from zoneinfo import ZoneInfo
 
 Texts = tuple[tuple[str, str], ...]
 """Sorted pairs (language tag in lower case, text)."""
@@ -25,6 +26,11 @@ WIDEST_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """Every nomenclature's own code pattern must lie inside this one."""
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def today() -> date:
+    """The day that it is in Paris: what is in force "today" is read on it."""
+    return datetime.now(ZoneInfo("Europe/Paris")).date()
 
 
 def texts(pairs: Iterable[tuple[str, str]]) -> Texts:

@@ -201,7 +201,7 @@ def groups_are_well_formed(release: Release) -> Iterator[Problem]:
 def broader_has_no_cycle(release: Release) -> Iterator[Problem]:
     """No concept is broader than itself through any path, and no path is longer than ``DEPTH``."""
     upwards = {code: set(concept.broader) for code, concept in release.concepts.items()}
-    circling = [code for code in _on_a_circle(upwards) if code in release.concepts and code not in release.depths]
+    circling = _on_a_circle(upwards)
     if circling:
         yield Problem(
             "broader_has_no_cycle",
@@ -222,13 +222,19 @@ def broader_has_no_cycle(release: Release) -> Iterator[Problem]:
 
 
 def _ancestors(release: Release, code: str) -> set[str]:
+    """Codes above a code, ``DEPTH`` levels up at most: a longer path is refused by itself, and would cost too much."""
     found: set[str] = set()
-    stack = list(release.concepts[code].broader)
-    while stack:
-        parent = stack.pop()
-        if parent not in found and parent in release.concepts:
-            found.add(parent)
-            stack.extend(release.concepts[parent].broader)
+    level = {code}
+    for _ in range(DEPTH):
+        level = {
+            parent
+            for child in level
+            for parent in release.concepts[child].broader
+            if parent not in found and parent in release.concepts
+        }
+        if not level:
+            break
+        found |= level
     return found
 
 
@@ -396,6 +402,16 @@ def lineage_is_sound(release: Release) -> Iterator[Problem]:
 
 
 def _on_a_circle(successors: dict[str, set[str]]) -> list[str]:
+    """Nodes that come back to themselves or stand between two that do; not those that merely lead there or follow."""
+    predecessors: dict[str, set[str]] = {}
+    for code, targets in successors.items():
+        for target in targets:
+            predecessors.setdefault(target, set()).add(code)
+    return sorted(_never_free(successors) & _never_free(predecessors))
+
+
+def _never_free(successors: dict[str, set[str]]) -> set[str]:
+    """What is left when nodes without predecessors are taken away again and again: circles and what follows them."""
     incoming = dict.fromkeys(successors, 0)
     for targets in successors.values():
         for code in targets:
@@ -407,7 +423,7 @@ def _on_a_circle(successors: dict[str, set[str]]) -> list[str]:
             incoming[target] -= 1
             if not incoming[target]:
                 free.append(target)
-    return sorted(code for code, count in incoming.items() if count)
+    return {code for code, count in incoming.items() if count}
 
 
 def deprecated_has_successor_or_reason(release: Release) -> Iterator[Problem]:

@@ -68,12 +68,14 @@ LEAST_COVERAGE = 0.5
 ENOUGH = 5
 """Concepts that hold every word, above which those that hold only some are not looked for."""
 
-_IN_NOTES, _IN_PATH, _RELATED = 0.6, 0.5, 0.6
+_IN_NOTES, _IN_PATH, _RELATED, _PARTIAL = 0.6, 0.5, 0.6, 0.5
+"""What a word is worth found in a note, in a broader label, by its family; and a concept that lacks a word."""
+
 _MOST_COMPLETIONS = 40
 _MOST_CORRECTIONS = 5
 _REMEMBERED_IDS = 200_000
 _REMEMBERED_ENTRIES = 1_024
-_SCANNED_LABELS = 150
+_SCANNED_LABELS = 200
 _MANIFEST = "manifest.json"
 
 Kind = Literal["code", "label", "acronym", "stem", "prefix", "corrected", "definition"]
@@ -109,7 +111,7 @@ class Why:
     """The reason of a match: ``text`` is the code, label or note that matched, ``highlights`` are offsets in it.
 
     ``correction`` names what the query's words were taken for when they were corrected. A hidden label is
-    searched and never shown: its concept's preferred label stands for it, without highlights.
+    searched and never shown: its concept's preferred label stands for it.
     """
 
     kind: Kind
@@ -195,6 +197,7 @@ def _stems(texts: Iterable[str]) -> frozenset[str]:
 
 
 _LABEL, _CODE, _ACRONYM = 0, 1, 2
+_LAST = "\U0010ffff"  # It sorts after whatever a word can hold.
 
 
 class _Key(NamedTuple):
@@ -241,31 +244,30 @@ class _Keys:
             yield self[row]
             row += 1
 
-    def beginning(self, start: str) -> list[_Key]:
-        """The first keys that begin so, in alphabetical order."""
-        row = bisect.bisect_left(self._texts, start)
-        found: list[_Key] = []
-        while row < len(self._texts) and len(found) < _SCANNED_LABELS and self._texts[row].startswith(start):
-            found.append(self[row])
-            row += 1
-        return found
+    def beginning(self, start: str, allowed: frozenset[int] | None) -> list[_Key]:
+        """The first keys of these concepts that begin so, in alphabetical order."""
+        first = bisect.bisect_left(self._texts, start)
+        past = bisect.bisect_left(self._texts, start + _LAST)
+        return self._first(range(first, past), allowed)
 
-    def holding(self, starts: Sequence[str]) -> list[_Key]:
-        """The first labels in which a word begins with each of these."""
+    def holding(self, starts: Sequence[str], allowed: frozenset[int] | None) -> list[_Key]:
+        """The first labels of these concepts in which a word begins with each of these."""
         ranges = [
-            (bisect.bisect_left(self._words, start), bisect.bisect_left(self._words, start + "\U0010ffff"))
-            for start in starts
+            (bisect.bisect_left(self._words, start), bisect.bisect_left(self._words, start + _LAST)) for start in starts
         ]
         if not ranges or any(first == past for first, past in ranges):
             return []
         first, past = min(ranges, key=lambda one: sum(map(len, self._rows[one[0] : min(one[1], one[0] + 200)])))
-        rows = itertools.chain.from_iterable(self._rows[first:past])
-        found: list[_Key] = []
-        for row in itertools.islice(rows, 4 * _SCANNED_LABELS):
-            text = f" {self._texts[row]}"
-            if all(f" {start}" in text for start in starts):
-                found.append(self[row])
-        return found
+        return self._first(itertools.chain.from_iterable(self._rows[first:past]), allowed, starts)
+
+    def _first(self, rows: Iterable[int], allowed: frozenset[int] | None, starts: Sequence[str] = ()) -> list[_Key]:
+        kept = (
+            self[row]
+            for row in itertools.islice(rows, _SCANNED_LABELS if allowed is None else 20 * _SCANNED_LABELS)
+            if (allowed is None or self._numbers[row] in allowed)
+            and all(f" {start}" in f" {self._texts[row]}" for start in starts)
+        )
+        return list(itertools.islice(kept, _SCANNED_LABELS))
 
     def begins_a_word(self, start: str) -> bool:
         """Whether a word of a label begins so."""
@@ -277,7 +279,27 @@ class _Keys:
 
 
 class _Storage(FileStorage):  # type: ignore[misc] # Whoosh ships no types.
-    """A folder of Whoosh's whose temporary files are in it too, so that a killed builder leaves nothing elsewhere."""
+    """A folder of Whoosh's whose temporary files are in it too, so that a killed builder leaves nothing elsewhere.
+
+    It remembers which files are missing: Whoosh asks once per posting for the lengths that unscored fields lack.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._missing: set[str] = set()
+
+    def file_exists(self, name: str) -> bool:
+        if name not in self._missing and not super().file_exists(name):
+            self._missing.add(name)
+        return name not in self._missing
+
+    def create_file(self, name: str, **options: Any) -> Any:
+        self._missing.discard(name)
+        return super().create_file(name, **options)
+
+    def rename_file(self, oldname: str, newname: str, **options: Any) -> None:
+        self._missing.discard(newname)
+        super().rename_file(oldname, newname, **options)
 
     def temp_storage(self, name: str | None = None) -> FileStorage:
         return FileStorage(str(Path(self.folder) / (name or secrets.token_hex(4)))).create()
@@ -535,7 +557,8 @@ def _sweep(root: Path, sequence: int) -> None:
     for path in root.iterdir():
         built = re.fullmatch(r"[0-9]+-([0-9]+)", path.name)
         building = re.fullmatch(r"[0-9]+-[0-9]+\.building-([0-9]+)-[0-9a-f]+", path.name)
-        if (built and int(built[1]) < sequence) or (building and not _lives(int(building[1]))):
+        stale = built and int(built[1]) <= sequence and path.name != f"{FORMAT_VERSION}-{sequence}"
+        if stale or (building and not _lives(int(building[1]))):
             _discard(path)
 
 
@@ -585,7 +608,6 @@ class _Term:
 class _Plan:
     """A query understood: its terms, what it says letter for letter, and how it was corrected."""
 
-    text: str
     key: str
     terms: tuple[_Term, ...]
     understood_as: str
@@ -716,7 +738,7 @@ def _plan(query: str, vocabulary: _Vocabulary, acronyms: Callable[[str], bool]) 
             terms.append(_term(word.text, forms, vocabulary))
     terms.reverse()
     understood = " ".join(corrected.split()) if corrected != text else ""
-    return _Plan(text, analysis.key(text), tuple(terms[:MOST_WORDS]), understood)
+    return _Plan(analysis.key(text), tuple(terms[:MOST_WORDS]), understood)
 
 
 def _term(text: str, forms: list[_Form], vocabulary: _Vocabulary) -> _Term:
@@ -831,9 +853,6 @@ class Index:
         if isinstance(self._lines, mmap.mmap):
             self._lines.close()
 
-    def __len__(self) -> int:
-        return self._postings.documents
-
     def search(
         self,
         query: str,
@@ -883,11 +902,11 @@ class Index:
             return ()
         allowed = self._allowed(nomenclature, None)
         found: dict[int, _Key] = {}
-        self._gather(self._keys.beginning(key), allowed, found, key)
+        self._gather(self._keys.beginning(key, allowed), found, key)
         hits = [self._suggestion(one, starts, 1.0 if one.key == key else 0.9) for one in [*found.values()][:limit]]
         if len(hits) < limit and len(key) > 1:
             begun = set(found)
-            self._gather(self._keys.holding(starts), allowed, found, key)
+            self._gather(self._keys.holding(starts, allowed), found, key)
             more = [one for number, one in found.items() if number not in begun][: limit - len(hits)]
             hits += [self._suggestion(one, starts, 0.8) for one in more]
         return tuple(hits) or self._corrected_suggestions(starts, allowed, limit)
@@ -907,13 +926,13 @@ class Index:
         if not corrections:
             return ()
         found: dict[int, _Key] = {}
-        self._gather(self._keys.holding(mended), allowed, found, " ".join(mended))
+        self._gather(self._keys.holding(mended, allowed), found, " ".join(mended))
         return tuple(self._suggestion(one, mended, 0.6, " ".join(corrections)) for one in [*found.values()][:limit])
 
-    def _gather(self, keys: Iterable[_Key], allowed: frozenset[int] | None, found: dict[int, _Key], typed: str) -> None:
+    @staticmethod
+    def _gather(keys: Iterable[_Key], found: dict[int, _Key], typed: str) -> None:
         """Add the best key of each concept: exact before longer, then in the order of concepts."""
-        kept = (one for one in keys if allowed is None or one.number in allowed)
-        for one in sorted(kept, key=lambda one: (one.key != typed, one.number, one.kind != _LABEL, one.label)):
+        for one in sorted(keys, key=lambda one: (one.key != typed, one.number, one.kind != _LABEL, one.label)):
             found.setdefault(one.number, one)
 
     def _suggestion(self, key: _Key, starts: Sequence[str], score: float, correction: str = "") -> Hit:
@@ -927,7 +946,8 @@ class Index:
         kind: Kind = "label" if score == 1.0 else "prefix"
         if score == 1.0 and analysis.is_acronym(text):
             kind = "acronym"
-        return Hit(document, score, Why("corrected" if correction else kind, text, correction, _typed(text, starts)))
+        spans = () if _is_hidden(document, key.label) else _typed(text, starts)
+        return Hit(document, score, Why("corrected" if correction else kind, text, correction, spans))
 
     # Candidates
 
@@ -1053,7 +1073,8 @@ class Index:
             return Why("acronym", _shown(document, key.label), highlights=_initials(document, key.label))
         if key is not None:
             text = _shown(document, key.label)
-            return Why("acronym" if analysis.is_acronym(text) else "label", text, highlights=((0, len(text)),))
+            spans = () if _is_hidden(document, key.label) else ((0, len(text)),)
+            return Why("acronym" if analysis.is_acronym(text) else "label", text, highlights=spans)
         return _reason(plan, one.entry)
 
     def _near(self, plan: _Plan) -> tuple[str, ...]:
@@ -1099,7 +1120,9 @@ def _likeness(plan: _Plan, entry: _Entry) -> float:
             for place, form in readings[stem]:
                 together[place] = max(together[place], worth * form.quality)
     all_held = sum(quality * term.weight for quality, term in zip(together, plan.terms, strict=True)) / plan.weight
-    return 0.93 * (0.5 * best + 0.5 * all_held)
+    # What holds every word, be it in a note, stands above what holds only some.
+    whole = 1.0 if all(together) else _PARTIAL
+    return 0.93 * whole * (0.5 * best + 0.5 * all_held)
 
 
 def _reason(plan: _Plan, entry: _Entry) -> Why:
@@ -1146,11 +1169,15 @@ def _worth(plan: _Plan, stems: frozenset[str]) -> float:
 
 def _shown(document: Document, place: int) -> str:
     """The label that matched, or the preferred one instead of a hidden one."""
-    return document.labels[place] if place <= len(document.alt_label) else document.pref_label
+    return document.pref_label if _is_hidden(document, place) else document.labels[place]
+
+
+def _is_hidden(document: Document, place: int) -> bool:
+    return place > len(document.alt_label)
 
 
 def _initials(document: Document, place: int) -> Spans:
-    return analysis.initials(_shown(document, place))[1]
+    return () if _is_hidden(document, place) else analysis.initials(_shown(document, place))[1]
 
 
 def _starts_of(key: str) -> list[str]:

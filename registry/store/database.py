@@ -70,6 +70,7 @@ class Database:
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._reads = self.engine.execution_options(**({} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}))
         self._writers = threading.BoundedSemaphore(WRITERS)
+        self._current = threading.local()
 
     def close(self) -> None:
         """Close every connection."""
@@ -89,17 +90,25 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """One transaction that may write, committed whole at the end or not at all; one at a time in a registry.
 
+        What is written within it, by the same thread, is part of it.
+
         :raises Busy: if too many writers wait already, or the lock is not had in time.
         :raises Conflict: if a constraint refuses what is written.
         """
+        outer: Connection | None = getattr(self._current, "connection", None)
+        if outer is not None:
+            yield outer
+            return
         if not self._writers.acquire(timeout=30):
             raise Busy("too many writers")
         try:
             with _named_errors(), self.engine.execution_options(writes=True).begin() as connection:
                 if not self.is_sqlite:
                     connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+                self._current.connection = connection
                 yield connection
         finally:
+            self._current.connection = None
             self._writers.release()
 
     def schema(self) -> str:

@@ -118,6 +118,12 @@ _EDITIONS = (
     )
     .outerjoin(t.withdrawal, t.withdrawal.c.release_id == t.release.c.id)
 )
+_STAMP = select(
+    *(
+        select(func.coalesce(func.max(column), 0)).scalar_subquery()
+        for column in (t.log.c.seq, t.nomenclature.c.id, t.list_edition.c.id, t.crosswalk_edition.c.id)
+    )
+)
 _EDITIONS_OF = _EDITIONS.where(t.nomenclature.c.slug == bindparam("slug")).order_by(t.release.c.number)
 _EDITION = _EDITIONS.where(t.nomenclature.c.slug == bindparam("slug"), t.release.c.version == bindparam("version"))
 
@@ -441,6 +447,11 @@ class Releases:
         """How many entries the release log has: it names the state of everything that is derived."""
         with self.database.reading() as connection:
             return int(connection.execute(select(func.coalesce(func.max(t.log.c.seq), 0))).scalar_one())
+
+    def stamp(self) -> tuple[int, ...]:
+        """A value that changes whenever anything published changes; cheap to ask for."""
+        with self.database.reading() as connection:
+            return tuple(connection.execute(_STAMP).one())
 
     def manifest(self, slug: str, version: str) -> bytes:
         """The manifest of a release: canonical JSON, as it stands in the log.

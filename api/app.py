@@ -1,0 +1,88 @@
+"""Wiring: the application, its blueprints, and nothing else."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, redirect
+from flask_smorest import Api
+
+from api import (
+    caching,
+    changes,
+    concepts,
+    crosswalks,
+    current,
+    documentation,
+    errors,
+    nomenclatures,
+    operations,
+    releases,
+    search,
+    security,
+    translate,
+)
+from registry import opening
+from registry import settings as settings_
+from registry.settings import Settings
+
+PREFIX = "/api/v1"
+
+OPENAPI = {
+    "API_TITLE": "Socle",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": PREFIX,
+    "OPENAPI_JSON_PATH": "openapi.json",
+    "API_SPEC_OPTIONS": {
+        "info": {
+            "description": "The shared registry of nomenclatures for French social services: versioned SKOS concepts, "
+            "and crosswalks from local codes to them.",
+            "license": {
+                "name": "Licence Ouverte 2.0",
+                "url": "https://www.etalab.gouv.fr/licence-ouverte-open-licence",
+            },
+        },
+        "servers": [{"url": "/"}],
+    },
+}
+
+
+class _Api(Api):
+    """flask-smorest without its error handlers: it would turn every 404 of the application into JSON of its own."""
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to ``api.errors``."""
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application over the registry that the settings name (those of the environment by default).
+
+    :raises WrongSetting: if a setting is not acceptable.
+    :raises Damaged: if there is no database, or it lacks the schema that this code needs.
+    """
+    settings = settings or settings_.read()
+    app = Flask("api", static_folder=None)
+    app.config.update(OPENAPI)
+    app.json = security.StrictJSON(app)
+    current.bind(app, opening.opened(settings), settings)
+    security.protect(app, settings)
+    errors.handle(app)
+    caching.install(app)
+    api = _Api(app)
+    for blueprint in (
+        nomenclatures.blueprint,
+        releases.blueprint,
+        concepts.blueprint,
+        search.blueprint,
+        changes.blueprint,
+        translate.blueprint,
+        crosswalks.blueprint,
+    ):
+        api.register_blueprint(blueprint, url_prefix=PREFIX)
+    app.register_blueprint(operations.blueprint)
+    app.register_blueprint(documentation.blueprint(api))
+    app.add_url_rule("/", view_func=_home)
+    return app
+
+
+def _home() -> Response:
+    return redirect("/api/docs", 303)  # type: ignore[return-value] # werkzeug's Response is Flask's here.

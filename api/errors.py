@@ -1,0 +1,150 @@
+"""What went wrong, as ``application/problem+json`` (RFC 9457): one table from error to status."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from registry.errors import (
+    AlreadyPublished,
+    Busy,
+    Conflict,
+    Damaged,
+    Invalid,
+    NotFound,
+    Problem,
+    SocleError,
+    TooLarge,
+    VotesMissing,
+)
+
+STATUS: tuple[tuple[type[SocleError], int, str, str, str], ...] = (
+    (Invalid, 422, "invalid", "The content breaks rules", "Le contenu ne respecte pas les règles"),
+    (NotFound, 404, "not-found", "Not found", "Introuvable"),
+    (
+        VotesMissing,
+        409,
+        "votes-missing",
+        "The committee has not approved this",
+        "Contenu non approuvé par le comité",
+    ),
+    (AlreadyPublished, 409, "already-published", "Already published", "Déjà publié"),
+    (Conflict, 409, "conflict", "Conflict", "Conflit : quelqu'un est passé avant"),
+    (TooLarge, 413, "too-large", "Too large", "Trop volumineux"),
+    (Busy, 503, "busy", "Try again later", "Réessayez plus tard"),
+    (Damaged, 500, "integrity", "Stored content is damaged", "Intégrité : contenu enregistré altéré"),
+)
+"""(error, status, last part of the type, title, French title); the first class that fits decides."""
+
+_FRENCH = {
+    400: "Requête mal formée",
+    404: "Introuvable",
+    405: "Méthode non admise à cette adresse",
+    406: "Aucun des formats acceptés n'est proposé",
+    408: "La requête n'est pas arrivée entière",
+    411: "Content-Length est exigé",
+    413: "Trop volumineux",
+    414: "Adresse trop longue",
+    415: "Type de contenu non admis",
+    422: "Paramètres refusés",
+    431: "En-têtes trop longs",
+    500: "Erreur du service",
+    503: "Réessayez plus tard",
+}
+
+_log = logging.getLogger("socle")
+
+
+def handle(app: Flask) -> None:
+    """Answer every error of the application with a problem."""
+    app.register_error_handler(SocleError, _socle_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(UnicodeError, lambda error: problem(400, "bad-request", "Bad request", str(error)))
+    app.register_error_handler(Exception, _unexpected)
+
+
+def problem(status: int, kind: str, title: str, detail: str = "", *, french: str = "", **more: Any) -> Response:
+    """A problem as a response. ``kind`` is the last part of its type; ``more`` are members beside the standard's."""
+    body = {
+        "type": f"urn:socle:problem:{kind}",
+        "title": title,
+        "titleFr": french or _FRENCH.get(status, title),
+        "status": status,
+        **({"detail": detail} if detail else {}),
+        **more,
+        "request_id": g.get("request_id", ""),
+    }
+    response = Response(orjson.dumps(body, default=str), status, mimetype="application/problem+json")
+    response.headers["Cache-Control"] = "no-cache" if status == 404 else "no-store"
+    if status == 503:
+        response.headers["Retry-After"] = "2"
+    return response
+
+
+def _socle_error(error: SocleError) -> Response:
+    fitting = next((row[1:] for row in STATUS if isinstance(error, row[0])), None)
+    if fitting is None:
+        return _unexpected(error)
+    status, name, title, french = fitting
+    more: dict[str, Any] = {}
+    if isinstance(error, Invalid):
+        more = {"errors": [problem_document(item) for item in error.problems], "total": error.total}
+    elif isinstance(error, NotFound) and error.hints:
+        more = {key: value for key, value in error.hints.items() if value}
+    if status >= 500:
+        _log.error("%s %s: %s", request.method, request.path[:200], error)
+    detail = "" if isinstance(error, Invalid) else str(error)
+    return problem(status, name, title, detail, french=french, **more)
+
+
+def problem_document(item: Problem) -> dict[str, Any]:
+    """One problem found by the rules or a reader, as JSON."""
+    return {
+        "pointer": item.where,
+        "rule": item.rule,
+        "message": item.message,
+        "codes": list(item.codes),
+        "value": item.value[:500],
+        "accepted": item.accepted,
+        "severity": item.severity,
+    }
+
+
+def _http_error(error: HTTPException) -> Response:
+    if error.response is not None and error.code is not None and error.code < 400:
+        return error.response  # type: ignore[return-value] # a redirect that routing made.
+    status = error.code or 500
+    title = HTTPStatus(status).phrase
+    kind = title.lower().replace(" ", "-")
+    # webargs hangs what it refused on the exception's data.
+    messages = (getattr(error, "data", None) or {}).get("messages")
+    if messages:
+        return problem(status, "parameters", "Parameters are refused", errors=list(_refused(messages)))
+    detail = (error.description or "") if status != 500 else ""
+    response = problem(status, kind, title, detail)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _refused(messages: Any, pointer: str = "") -> Any:
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            yield from _refused(inner, f"{pointer}/{key}")
+    elif isinstance(messages, list) and messages and not isinstance(messages[0], str):
+        for inner in messages:
+            yield from _refused(inner, pointer)
+    else:
+        text = " ".join(messages) if isinstance(messages, list) else str(messages)
+        yield {"pointer": pointer, "rule": "parameter", "accepted": text}
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.exception("%s %s", request.method, request.path[:200], exc_info=error)
+    return problem(500, "internal", "Internal error")

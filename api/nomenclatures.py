@@ -1,0 +1,157 @@
+"""Nomenclatures: what there is, how it hangs together, what changed between two releases, and its files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+from flask import Response
+
+from api import current, negotiation, releases
+from api.caching import answer
+from api.reading import (
+    PageQuery,
+    ReleaseQuery,
+    Routes,
+    cursor,
+    listing,
+    next_link,
+    pinned_address,
+    position,
+    reading,
+)
+from api.schemas import ChangeSchema, NomenclatureSchema, TreeNodeSchema
+from api.schemas import listing as listing_schema
+from registry.changes import least_version, link_shapes
+from registry.errors import NotFound
+from registry.formats import FORMATS
+from registry.formats.document import change_document, language_map
+from registry.model import Nomenclature
+from registry.store.releases import Row
+
+blueprint = Routes("nomenclatures", __name__, description="Nomenclatures, their trees, differences and files")
+
+
+@blueprint.get("/nomenclatures")
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, listing_schema(NomenclatureSchema))
+def nomenclatures(query: dict[str, Any]) -> Response:
+    """List the nomenclatures of the registry."""
+    after = position(query) or ""
+    known = current.store().nomenclatures()
+    page = [item for item in known if item.slug > after][: query["limit"]]
+    last = page[-1].slug if page and page[-1].slug != known[-1].slug else None
+    token = cursor(last) if last else None
+    return answer(listing([nomenclature_document(item) for item in page], len(known), token), links=next_link(token))
+
+
+@blueprint.get("/nomenclatures/<slug>")
+@blueprint.response(200, NomenclatureSchema)
+def nomenclature(slug: str) -> Response:
+    """Describe a nomenclature: title, steward, licence, the release in force and the last one."""
+    document = nomenclature_document(current.store().nomenclature(slug))
+    return answer(document, links={"version-history": f"/api/v1/nomenclatures/{slug}/releases"})
+
+
+def nomenclature_document(item: Nomenclature) -> dict[str, Any]:
+    """A nomenclature as JSON, described as its release in force (else its last, else its creation) does."""
+    found: dict[str, str | None] = {"current": None, "latest": None}
+    for name in found:
+        try:
+            found[name] = reading(item.slug, {"release": name}).edition.version
+        except NotFound:
+            continue
+    version = found["current"] or found["latest"]
+    described = current.store().heading(item.slug, version) if version else item
+    return {
+        "slug": item.slug,
+        "iri": described.iri,
+        "title": language_map(described.title),
+        "description": language_map(described.description),
+        "publisher": described.publisher,
+        "license": described.license,
+        "attribution": described.attribution,
+        "codePattern": described.code_pattern,
+        "levelTitles": list(described.level_titles),
+        "generic": described.generic,
+        **found,
+    }
+
+
+@blueprint.get("/nomenclatures/<slug>/tree")
+@blueprint.arguments(ReleaseQuery, location="query")
+@blueprint.response(200, ma.Schema.from_dict({"items": ma.fields.List(ma.fields.Nested(TreeNodeSchema))}, name="Tree"))
+def tree(query: dict[str, Any], slug: str) -> Response:
+    """Give the whole hierarchy of a release, broader concepts first; a concept with two broader ones comes twice."""
+    read = reading(slug, query)
+    rows = current.store().tree(slug, read.edition.version)
+    under: dict[str, list[Row]] = {}
+    for row in rows:
+        for parent in row.broader or ("",):
+            under.setdefault(parent, []).append(row)
+
+    def node(row: Row) -> dict[str, Any]:
+        return {
+            "code": row.code,
+            "prefLabel": dict(row.pref_label),
+            "status": row.status,
+            "narrower": [node(child) for child in under.get(row.code, ())],
+        }
+
+    document = {
+        "nomenclature": slug,
+        "release": read.edition.version,
+        "items": [node(row) for row in under.get("", ())],
+        "total": len(rows),
+    }
+    return answer(document, pinned=read.pinned, modified=read.edition.issued, location=pinned_address(read.edition))
+
+
+class DifferenceQuery(PageQuery):
+    """Which two releases, and which page of their changes."""
+
+    from_ = ma.fields.String(data_key="from", required=True, metadata={"description": "A version, such as 1.0"})
+    to = ma.fields.String(required=True, metadata={"description": "A version, such as 2.0"})
+    kind = ma.fields.String(metadata={"description": "Only changes of this kind, such as split"})
+
+
+@blueprint.get("/nomenclatures/<slug>/diff")
+@blueprint.arguments(DifferenceQuery, location="query")
+@blueprint.response(200, listing_schema(ChangeSchema))
+def difference(query: dict[str, Any], slug: str) -> Response:
+    """Say what changed between two releases, code by code: facts, compatibility, states before and after, lineage."""
+    changes = current.store().difference(slug, query["from_"], query["to"])
+    shapes = link_shapes(changes.links_added)
+    kind = query.get("kind")
+    kept = [change for change in changes.changes if kind is None or kind in change.kinds]
+    after = position(query) or ""
+    page = [change for change in kept if change.code > after][: query["limit"]]
+    token = cursor(page[-1].code) if page and page[-1].code != kept[-1].code else None
+    document = {
+        "nomenclature": slug,
+        "from": query["from_"],
+        "to": query["to"],
+        "compatibility": changes.compatibility,
+        "leastVersion": str(least_version(query["from_"], changes.compatibility)),
+        "counts": changes.counts,
+        **listing([change_document(change, shapes) for change in page], len(kept), token),
+    }
+    return answer(document, pinned=True, links=next_link(token))
+
+
+class ExportQuery(ReleaseQuery):
+    """Which release, in which format."""
+
+    format = ma.fields.String(
+        validate=ma.validate.OneOf(list(FORMATS)), metadata={"description": "A format; without it, `Accept` decides"}
+    )
+
+
+@blueprint.get("/nomenclatures/<slug>/export")
+@blueprint.arguments(ExportQuery, location="query")
+@blueprint.response(200, content_type="application/octet-stream")
+def export(query: dict[str, Any], slug: str) -> Response:
+    """Download a whole release, the bytes that were written when it was published."""
+    read = reading(slug, query)
+    chosen = negotiation.chosen(releases.EXPORTS, query.get("format"))
+    return releases.file_answer(read.edition, chosen, pinned=read.pinned)

@@ -1,0 +1,150 @@
+"""Which release a request reads, and pages of lists: questions that every read asks in the same words."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import urlencode
+
+import marshmallow as ma
+from flask import Response, abort, redirect, request, url_for
+from flask_smorest import Blueprint
+from webargs.flaskparser import FlaskParser
+
+from api import current
+from registry.model import Edition, today
+
+MOVING = ("latest", "current")
+
+
+class _StrictParser(FlaskParser):
+    """webargs drops unknown query parameters before the schema can refuse them; this one leaves them to it."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": None}
+
+
+class Routes(Blueprint):
+    """A blueprint whose routes refuse parameters that they do not declare."""
+
+    ARGUMENTS_PARSER = _StrictParser()
+
+
+class Query(ma.Schema):
+    """Query parameters: an unknown one is refused, since a misspelt ``relase=2.0`` must not read today's release."""
+
+    class Meta:
+        """Refuse what is not declared."""
+
+        unknown = ma.RAISE
+
+
+class ReleaseQuery(Query):
+    """Which release: pinned, moving, or in force on a day."""
+
+    release = ma.fields.String(
+        validate=ma.validate.Regexp(r"(latest|current|(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5}))\Z"),
+        metadata={"description": "A version such as 2.0 (pinned), `latest` (the last issued) or `current`"},
+    )
+    at = ma.fields.Date(metadata={"description": "The release in force on this day (Europe/Paris)"})
+    knownAt = ma.fields.AwareDateTime(  # noqa: N815 -- parameters are camelCase.
+        default_timezone=UTC, metadata={"description": "… as it was known at this instant"}
+    )
+
+    @ma.validates_schema
+    def _one_way(self, data: dict[str, Any], **_: Any) -> None:
+        if "release" in data and ("at" in data or "knownAt" in data):
+            raise ma.ValidationError("`release` is refused beside `at` and `knownAt`", "release")
+
+
+class PageQuery(Query):
+    """Which page of a list."""
+
+    limit = ma.fields.Integer(
+        strict=False,
+        load_default=100,
+        validate=ma.validate.Range(1, 1000),
+        metadata={"description": "How many items at most"},
+    )
+    cursor = ma.fields.String(
+        validate=ma.validate.Length(max=500), metadata={"description": "What the page before gave as `cursor`"}
+    )
+
+
+class Reading(NamedTuple):
+    """The release that a request reads; ``pinned`` if its address names it, so that the answer never changes."""
+
+    edition: Edition
+    pinned: bool
+
+
+def reading(slug: str, query: dict[str, Any]) -> Reading:
+    """The release that the query asks for: ``release``, ``at`` with ``knownAt``, else in force today.
+
+    :raises NotFound: if there is no such nomenclature or release, or none is in force.
+    """
+    asked = query.get("release")
+    if asked and asked not in MOVING:
+        return Reading(current.store().edition(slug, asked), True)
+    if asked == "latest":
+        return Reading(current.store().latest(slug), False)
+    known_at = query.get("knownAt") or datetime.now(UTC)
+    return Reading(current.store().in_force(slug, query.get("at") or today(), known_at), False)
+
+
+def moving(slug: str, version: str, endpoint: str) -> Response | None:
+    """A redirect to the pinned address where the path says ``latest`` or ``current``, else None.
+
+    :raises NotFound: if there is no such nomenclature, or no such release.
+    """
+    if version not in MOVING:
+        return None
+    edition = reading(slug, {"release": version}).edition
+    target = url_for(endpoint, slug=slug, version=edition.version)
+    query = request.query_string.decode("ascii", "replace")
+    response = redirect(f"{target}?{query}" if query else target, 302)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    return response  # type: ignore[return-value] # werkzeug's Response is Flask's here.
+
+
+def pinned_address(edition: Edition) -> str:
+    """The address of what is read now, pinned to the release that it was read in."""
+    kept = [(key, value) for key, value in request.args.items(multi=True) if key not in ("release", "at", "knownAt")]
+    return f"{request.path}?{urlencode([*kept, ('release', edition.version)])}"
+
+
+def cursor(position: str) -> str:
+    """A position in a list as an opaque cursor."""
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+
+
+def position(query: dict[str, Any], read: Callable[[str], Any] = str) -> Any:
+    """The position that the query's cursor tells, None without one; a cursor that is not ours is refused with 422."""
+    given = query.get("cursor")
+    if not given:
+        return None
+    try:
+        return read(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode())
+    except (ValueError, binascii.Error, UnicodeDecodeError):
+        abort(422, "cursor: accepted is what the page before gave")
+
+
+def next_link(cursor_: str | None) -> dict[str, str]:
+    """The Link header's target of the next page, if there is one."""
+    if cursor_ is None:
+        return {}
+    kept = [(key, value) for key, value in request.args.items(multi=True) if key != "cursor"]
+    return {"next": f"{request.path}?{urlencode([*kept, ('cursor', cursor_)])}"}
+
+
+def listing(items: list[Any], total: int | None, cursor_: str | None) -> dict[str, Any]:
+    """A list as every route gives it."""
+    return {"items": items, "total": total, "cursor": cursor_}
+
+
+def day(value: date | None) -> str | None:
+    """A day as JSON."""
+    return value.isoformat() if value else None

@@ -1,0 +1,169 @@
+"""Releases: what was published, its manifest, its files, and what is known of it today."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, send_file
+
+from api import current, negotiation
+from api.caching import LARGEST_KEPT, PINNED, answer, not_modified
+from api.reading import PageQuery, Query, Routes, cursor, day, listing, moving, next_link, position, reading
+from api.schemas import ReleaseSchema, ReleaseStatusSchema
+from api.schemas import listing as listing_schema
+from registry.errors import NotFound
+from registry.formats import FORMATS, Format
+from registry.formats.document import language_map
+from registry.model import Edition
+from registry.signing import instant
+
+blueprint = Routes("releases", __name__, description="Published releases, which never change")
+
+EXPORTS = ("json", "turtle", "rdfxml", "jsonld", "ntriples", "csv")
+"""Formats by preference of a client that has none; the others are had by ``format`` alone."""
+
+
+@blueprint.get("/nomenclatures/<slug>/releases")
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, listing_schema(ReleaseSchema))
+def releases(query: dict[str, Any], slug: str) -> Response:
+    """List the releases of a nomenclature, the first published first."""
+    after = position(query, int) or 0
+    editions = current.store().editions(slug)
+    page = [edition for edition in editions if edition.number > after][: query["limit"]]
+    token = cursor(str(page[-1].number)) if page and page[-1].number < editions[-1].number else None
+    return answer(listing([_brief(edition) for edition in page], len(editions), token), links=next_link(token))
+
+
+class FormatQuery(Query):
+    """In which format."""
+
+    format = ma.fields.String(
+        validate=ma.validate.OneOf(list(FORMATS)),
+        metadata={"description": "A format for the whole release; without it, `Accept` decides"},
+    )
+
+
+@blueprint.get("/nomenclatures/<slug>/releases/<version>")
+@blueprint.arguments(FormatQuery, location="query")
+@blueprint.response(200, ReleaseSchema)
+@blueprint.alt_response(302, description="`latest` and `current` redirect to the pinned address")
+def release(query: dict[str, Any], slug: str, version: str) -> Response:
+    """Describe a release; asked for RDF or CSV, give the whole of it."""
+    redirect = moving(slug, version, "releases.release")
+    if redirect is not None:
+        return redirect
+    edition = current.store().edition(slug, version)
+    chosen = negotiation.chosen(EXPORTS, query.get("format"))
+    if chosen.name != "json" or query.get("format"):
+        return file_answer(edition, chosen, pinned=True)
+    heading = current.store().heading(slug, version)
+    files = [
+        {"format": file.format, "mediaType": file.media_type, "size": file.blob.size, "sha256": file.blob.sha256}
+        for file in current.store().renditions(slug, version)
+    ]
+    document = {
+        **_brief(edition),
+        "title": language_map(heading.title),
+        "license": heading.license,
+        "attribution": heading.attribution,
+        "files": files,
+    }
+    base = f"/api/v1/nomenclatures/{slug}/releases"
+    links = {
+        "latest-version": f"{base}/latest",
+        "version-history": base,
+        **({"predecessor-version": f"{base}/{edition.predecessor}"} if edition.predecessor else {}),
+        "license": heading.license,
+    }
+    return answer(document, pinned=True, modified=edition.issued, links=links)
+
+
+@blueprint.get("/nomenclatures/<slug>/releases/<version>/manifest")
+@blueprint.response(200, ma.Schema.from_dict({}, name="Manifest"))
+@blueprint.alt_response(302, description="`latest` and `current` redirect to the pinned address")
+def manifest(slug: str, version: str) -> Response:
+    """Give the manifest: the canonical JSON that the release log holds and `previous` chains to."""
+    redirect = moving(slug, version, "releases.manifest")
+    if redirect is not None:
+        return redirect
+    edition = current.store().edition(slug, version)
+    return answer(current.store().manifest(slug, version), pinned=True, modified=edition.issued)
+
+
+@blueprint.get("/nomenclatures/<slug>/releases/<version>/status")
+@blueprint.response(200, ReleaseStatusSchema)
+@blueprint.alt_response(302, description="`latest` and `current` redirect to the pinned address")
+def status(slug: str, version: str) -> Response:
+    """Say what is known today of a release: in force, overtaken, corrected, withdrawn and why."""
+    redirect = moving(slug, version, "releases.status")
+    if redirect is not None:
+        return redirect
+    current.store().edition(slug, version)
+    editions = current.store().editions(slug)
+    edition = next(item for item in editions if item.version == version)
+    later = [item for item in editions if item.valid_from > edition.valid_from and item.withdrawn_at is None]
+    until = min((item.valid_from for item in later), default=None)
+    try:
+        in_force = reading(slug, {}).edition.version == version
+    except NotFound:
+        in_force = False
+    return answer(
+        {
+            "nomenclature": slug,
+            "version": version,
+            "status": "withdrawn" if edition.withdrawn_at else "published",
+            "withdrawnAt": instant(edition.withdrawn_at) if edition.withdrawn_at else None,
+            "why": edition.withdrawn_why or None,
+            "correctedBy": [item.version for item in editions if item.corrects == version],
+            "validUntil": day(until - timedelta(days=1) if until else None),
+            "inForce": in_force,
+        }
+    )
+
+
+def _brief(edition: Edition) -> dict[str, Any]:
+    return {
+        "nomenclature": edition.nomenclature,
+        "version": edition.version,
+        "validFrom": edition.valid_from.isoformat(),
+        "issued": instant(edition.issued),
+        "seq": edition.seq,
+        "concepts": edition.concepts,
+        "active": edition.concepts - edition.deprecated,
+        "deprecated": edition.deprecated,
+        "corrects": edition.corrects or None,
+        "predecessor": edition.predecessor or None,
+        "contentSha256": edition.content_sha256,
+    }
+
+
+def file_answer(edition: Edition, format: Format, *, pinned: bool) -> Response:
+    """A stored file of a release as a download; a large one is streamed from disk.
+
+    :raises Damaged: if its bytes are not those that were published.
+    """
+    rendition, path = current.store().rendition(edition.nomenclature, edition.version, format.name)
+    disposition = f'attachment; filename="{edition.nomenclature}-{edition.version}.{format.extension}"'
+    location = f"/api/v1/nomenclatures/{edition.nomenclature}/releases/{edition.version}?format={format.name}"
+    if rendition.blob.size <= LARGEST_KEPT:
+        response = answer(
+            path.read_bytes(),
+            media_type=format.media_type,
+            pinned=pinned,
+            modified=edition.issued,
+            location=location,
+        )
+    elif not_modified(rendition.blob.sha256):
+        response = Response(status=304)
+    else:
+        response = send_file(path, mimetype=format.media_type, etag=False, max_age=None)
+    response.headers["Content-Disposition"] = disposition
+    response.headers["Content-Location"] = location
+    response.headers["ETag"] = f'"{rendition.blob.sha256}"'
+    response.headers["Cache-Control"] = PINNED if pinned else "no-cache"
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    response.headers["Last-Modified"] = edition.issued.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return response

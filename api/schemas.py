@@ -1,0 +1,314 @@
+"""The JSON that clients see, described: for the OpenAPI document and its checks, not for rendering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+_f = ma.fields
+
+
+def _texts(about: str = "") -> _f.Dict:
+    return _f.Dict(keys=_f.String(), values=_f.List(_f.String()), metadata={"description": about})
+
+
+def _labels() -> _f.Dict:
+    return _f.Dict(keys=_f.String(), values=_f.String(), metadata={"description": "language → preferred label"})
+
+
+class ReferenceSchema(ma.Schema):
+    """A concept named by another: code and label in the same release."""
+
+    code = _f.String(required=True)
+    prefLabel = _labels()  # noqa: N815 -- JSON is camelCase, in SKOS's own words.
+
+
+class LineageEndSchema(ReferenceSchema):
+    """The other end of a lineage link."""
+
+    date = _f.Date(required=True)
+    kind = _f.String(required=True, validate=ma.validate.OneOf(["same", "wider", "narrower", "overlaps"]))
+
+
+class LinkSchema(ma.Schema):
+    """A lineage link; ``kind`` says what the new concept is, seen from the old one."""
+
+    old = _f.String(required=True)
+    new = _f.String(required=True)
+    date = _f.Date(required=True)
+    kind = _f.String(required=True)
+    shape = _f.String()
+
+
+class ConceptStateSchema(ma.Schema):
+    """A concept alone, as a release holds it."""
+
+    code = _f.String(required=True)
+    status = _f.String(required=True, validate=ma.validate.OneOf(["active", "deprecated"]))
+    prefLabel = _labels()  # noqa: N815
+    altLabel = _texts()  # noqa: N815
+    hiddenLabel = _texts()  # noqa: N815
+    definition = _texts()
+    scopeNote = _texts()  # noqa: N815
+    inclusionNote = _texts()  # noqa: N815
+    exclusionNote = _texts()  # noqa: N815
+    example = _texts()
+    historyNote = _texts()  # noqa: N815
+    broader = _f.List(_f.String())
+    related = _f.List(_f.String())
+    legalBasis = _f.List(_f.String())  # noqa: N815
+    validFrom = _f.Date(allow_none=True)  # noqa: N815
+    validUntil = _f.Date(allow_none=True)  # noqa: N815
+
+
+class ConceptSchema(ConceptStateSchema):
+    """A concept in one release, with its neighbours and its lineage as that release knows them."""
+
+    iri = _f.String(required=True)
+    nomenclature = _f.String(required=True)
+    release = _f.String(required=True)
+    broader = _f.List(_f.Nested(ReferenceSchema))
+    narrower = _f.List(_f.Nested(ReferenceSchema))
+    related = _f.List(_f.Nested(ReferenceSchema))
+    replacedBy = _f.List(_f.Nested(LineageEndSchema))  # noqa: N815
+    replaces = _f.List(_f.Nested(LineageEndSchema))
+
+
+class ConceptBriefSchema(ma.Schema):
+    """A concept in a list."""
+
+    code = _f.String(required=True)
+    iri = _f.String(required=True)
+    nomenclature = _f.String(required=True)
+    release = _f.String(required=True)
+    status = _f.String(required=True)
+    prefLabel = _labels()  # noqa: N815
+    broader = _f.List(_f.String())
+    validFrom = _f.Date(allow_none=True)  # noqa: N815
+    validUntil = _f.Date(allow_none=True)  # noqa: N815
+
+
+class WhySchema(ma.Schema):
+    """Why a hit matched; highlights are offsets into ``text``."""
+
+    kind = _f.String(required=True)
+    text = _f.String(required=True)
+    correction = _f.String()
+    highlights = _f.List(_f.List(_f.Integer()))
+
+
+class HitSchema(ConceptBriefSchema):
+    """A concept found, with its score from 0 to 1, why it matched, and the labels above it, top first."""
+
+    score = _f.Float(required=True)
+    why = _f.Nested(WhySchema, required=True)
+    path = _f.List(_f.String())
+
+
+class ChangeSchema(ma.Schema):
+    """What happened to one code."""
+
+    code = _f.String(required=True)
+    kinds = _f.List(_f.String(), required=True)
+    compatibility = _f.String(required=True, validate=ma.validate.OneOf(["compatible", "breaking"]))
+    before = _f.Nested(ConceptStateSchema, allow_none=True)
+    after = _f.Nested(ConceptStateSchema, allow_none=True)
+    lineage = _f.List(_f.Nested(LinkSchema))
+
+
+class FeedItemSchema(ChangeSchema):
+    """An item of the feed: a release that came (``type`` release), or one of its changes (``type`` change)."""
+
+    type = _f.String(required=True, validate=ma.validate.OneOf(["release", "change"]))
+    nomenclature = _f.String(required=True)
+    release = _f.String(required=True)
+    seq = _f.Integer(required=True)
+    issued = _f.DateTime(required=True)
+    validFrom = _f.Date(required=True)  # noqa: N815
+    code = _f.String()
+    kinds = _f.List(_f.String())
+    compatibility = _f.String()
+
+
+class FileSchema(ma.Schema):
+    """One stored file of a release."""
+
+    format = _f.String(required=True)
+    mediaType = _f.String(required=True)  # noqa: N815
+    size = _f.Integer(required=True)
+    sha256 = _f.String(required=True)
+
+
+class ReleaseSchema(ma.Schema):
+    """A release as it was published."""
+
+    nomenclature = _f.String(required=True)
+    version = _f.String(required=True)
+    validFrom = _f.Date(required=True)  # noqa: N815
+    issued = _f.DateTime(required=True)
+    seq = _f.Integer(required=True)
+    concepts = _f.Integer(required=True)
+    active = _f.Integer(required=True)
+    deprecated = _f.Integer(required=True)
+    corrects = _f.String(allow_none=True)
+    predecessor = _f.String(allow_none=True)
+    contentSha256 = _f.String(required=True)  # noqa: N815
+    title = _texts()
+    license = _f.String()
+    attribution = _f.String()
+    files = _f.List(_f.Nested(FileSchema))
+
+
+class ReleaseStatusSchema(ma.Schema):
+    """What is known today of a release: it may have been withdrawn, corrected, overtaken."""
+
+    nomenclature = _f.String(required=True)
+    version = _f.String(required=True)
+    status = _f.String(required=True, validate=ma.validate.OneOf(["published", "withdrawn"]))
+    withdrawnAt = _f.DateTime(allow_none=True)  # noqa: N815
+    why = _f.String(allow_none=True)
+    correctedBy = _f.List(_f.String())  # noqa: N815
+    validUntil = _f.Date(allow_none=True)  # noqa: N815
+    inForce = _f.Boolean(required=True)  # noqa: N815
+
+
+class NomenclatureSchema(ma.Schema):
+    """A nomenclature, as its release in force (else its last one) describes it."""
+
+    slug = _f.String(required=True)
+    iri = _f.String(required=True)
+    title = _texts()
+    description = _texts()
+    publisher = _f.String()
+    license = _f.String()
+    attribution = _f.String()
+    codePattern = _f.String()  # noqa: N815
+    levelTitles = _f.List(_f.String())  # noqa: N815
+    generic = _f.Boolean()
+    current = _f.String(allow_none=True, metadata={"description": "the release in force today"})
+    latest = _f.String(allow_none=True, metadata={"description": "the release issued last"})
+
+
+class TreeNodeSchema(ReferenceSchema):
+    """A concept and what is under it."""
+
+    status = _f.String(required=True)
+    narrower = _f.List(_f.Nested(lambda: TreeNodeSchema()))
+
+
+class HistoryItemSchema(ChangeSchema):
+    """A release that changed the code, and how."""
+
+    release = _f.String(required=True)
+    validFrom = _f.Date(required=True)  # noqa: N815
+    issued = _f.DateTime(required=True)
+
+
+class OrganisationSchema(ma.Schema):
+    """Whoever keeps local code lists."""
+
+    slug = _f.String(required=True)
+    name = _f.String(required=True)
+    kind = _f.String(required=True)
+    insee = _f.String()
+    demonstration = _f.Boolean()
+
+
+class CodeListSchema(ma.Schema):
+    """An edition of a local code list."""
+
+    organisation = _f.String(required=True)
+    slug = _f.String(required=True)
+    title = _f.String(required=True)
+    source = _f.String()
+    license = _f.String()
+    whole = _f.Boolean()
+    edition = _f.Integer(required=True)
+    validFrom = _f.Date()  # noqa: N815
+    issued = _f.DateTime()
+    codes = _f.Integer()
+    sha256 = _f.String()
+
+
+class LocalCodeSchema(ma.Schema):
+    """One code of a local list."""
+
+    code = _f.String(required=True)
+    label = _f.String(required=True)
+    parentCode = _f.String()  # noqa: N815
+    note = _f.String()
+
+
+class CrosswalkSchema(ma.Schema):
+    """An edition of a crosswalk: from which edition of the list, to which release."""
+
+    organisation = _f.String(required=True)
+    codeList = _f.String(required=True)  # noqa: N815
+    nomenclature = _f.String(required=True)
+    release = _f.String(required=True)
+    edition = _f.Integer(required=True)
+    listEdition = _f.Integer(required=True)  # noqa: N815
+    validFrom = _f.Date()  # noqa: N815
+    issued = _f.DateTime()
+    author = _f.String()
+    license = _f.String()
+    mappings = _f.Integer()
+    codes = _f.Integer()
+    sha256 = _f.String()
+
+
+class TargetSchema(ReferenceSchema):
+    """The end of a mapping that is a shared concept or a local code, with where it was read."""
+
+    status = _f.String()
+    nomenclature = _f.String()
+    release = _f.String()
+    codeList = _f.String()  # noqa: N815
+    edition = _f.Integer()
+
+
+class MappingSchema(ma.Schema):
+    """One mapping; ``relation`` reads from what was asked to ``target``."""
+
+    relation = _f.String(required=True)
+    target = _f.Nested(TargetSchema, allow_none=True)
+    justification = _f.String()
+    confidence = _f.String(allow_none=True)
+    covers = _f.Boolean()
+    weight = _f.String(allow_none=True)
+    comment = _f.String()
+
+
+class TranslationSchema(ma.Schema):
+    """What a code is on the other side: mapped, reviewed without equivalent, not reviewed, or unknown."""
+
+    code = _f.String(required=True)
+    label = _f.String(allow_none=True)
+    status = _f.String(
+        required=True, validate=ma.validate.OneOf(["mapped", "noMatch", "unreviewed", "unmapped", "unknown"])
+    )
+    mappings = _f.List(_f.Nested(MappingSchema))
+
+
+class ProblemSchema(ma.Schema):
+    """What went wrong (RFC 9457), in English and French, with a request id that stands in the log."""
+
+    type = _f.String(required=True)
+    title = _f.String(required=True)
+    titleFr = _f.String(required=True)  # noqa: N815
+    status = _f.Integer(required=True)
+    detail = _f.String()
+    errors = _f.List(_f.Dict())
+    request_id = _f.String()
+
+
+def listing(item: type[ma.Schema], name: str = "", **more: _f.Field[Any]) -> type[ma.Schema]:
+    """The schema of a list of items: ``items``, ``total`` (null: not counted), ``cursor`` (null at the end)."""
+    fields: dict[str, _f.Field[Any]] = {
+        "items": _f.List(_f.Nested(item), required=True),
+        "total": _f.Integer(allow_none=True),
+        "cursor": _f.String(allow_none=True),
+        **more,
+    }
+    return ma.Schema.from_dict(fields, name=name or item.__name__.removesuffix("Schema") + "List")

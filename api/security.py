@@ -1,0 +1,107 @@
+"""What every request must respect before a view sees it, and what every answer carries."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from flask import Flask, Response, abort, g, request
+from flask.json.provider import DefaultJSONProvider
+
+from registry.settings import Settings
+
+MAX_BODY = 5_000_000
+_MAX_DEPTH = 50
+_MAX_INTEGER = 2**53
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'"
+)
+
+
+class StrictJSON(DefaultJSONProvider):
+    """JSON that refuses what readers disagree about: repeated keys, huge integers, NaN, deep nesting."""
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """The value of a JSON text in UTF-8.
+
+        :raises ValueError: if it is not JSON, or is refused.
+        """
+        text = s.decode("utf-8") if isinstance(s, bytes) else s
+        try:
+            value = json.loads(text, object_pairs_hook=_once, parse_int=_integer, parse_constant=_refuse)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+        level, depth = [value], 0
+        while level := [inner for outer in level if isinstance(outer, list | dict) for inner in _inside(outer)]:
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise ValueError(f"nested deeper than {_MAX_DEPTH}")
+        return value
+
+
+def _inside(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is repeated")
+    return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17 or abs(int(text)) > _MAX_INTEGER:
+        raise ValueError("an integer is beyond 2^53")
+    return int(text)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def protect(app: Flask, settings: Settings) -> None:
+    """Check requests and dress answers, on the whole application."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    if settings.trusted_hosts:
+        app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts)
+    app.before_request(_check_request)
+    app.after_request(_dress)
+
+
+def _check_request() -> None:
+    g.request_id = secrets.token_hex(8)
+    if request.method not in ("POST", "PUT", "PATCH", "DELETE"):
+        return
+    # Granian hands over what it has of a chunked or unfinished body as if it were whole.
+    if request.headers.get("Transfer-Encoding"):
+        abort(411)
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        abort(415, "Content-Encoding is not accepted")
+    if request.content_length is None:
+        if request.method != "DELETE":
+            abort(411)
+    elif request.content_length > MAX_BODY:
+        abort(413)
+    elif len(request.get_data(cache=True)) != request.content_length:
+        abort(400, "the body is shorter than Content-Length")
+
+
+def _dress(response: Response) -> Response:
+    headers = response.headers
+    headers["Content-Security-Policy"] = POLICY
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "same-origin"
+    headers["X-Request-Id"] = g.get("request_id", "")
+    if request.path.startswith("/api/"):
+        headers["Access-Control-Allow-Origin"] = "*"
+        headers["Access-Control-Expose-Headers"] = "ETag, Link, Location, Content-Location, X-Request-Id"
+        if request.method == "OPTIONS":
+            headers["Access-Control-Allow-Methods"] = headers.get("Allow", "GET, HEAD, OPTIONS")
+            headers["Access-Control-Allow-Headers"] = "Accept, Content-Type, If-None-Match, If-Modified-Since"
+            headers["Access-Control-Max-Age"] = "86400"
+    return response

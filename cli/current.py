@@ -1,0 +1,77 @@
+"""What a command works on: the settings, the store that they name, and the release that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import IO, Any, TypeVar
+
+import click
+
+from cli import values
+from registry import finding, opening
+from registry import settings as settings_
+from registry.errors import TooLarge
+from registry.model import Edition, today
+from registry.search import Index
+from registry.settings import Settings
+from registry.store import Store
+
+MOST_BYTES = 512 << 20
+"""The largest file that a command reads: it is held in memory."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def settings() -> Settings:
+    """The settings of the environment and of ``.env``."""
+    return settings_.read()
+
+
+def store() -> Store:
+    """The registry's store, closed when the command ends."""
+    found = opening.opened(settings())
+    click.get_current_context().call_on_close(found.close)
+    return found
+
+
+def index(registry: Store) -> Index:
+    """The search index of the releases in force today."""
+    return finding.current_index(registry, settings().index, today())
+
+
+def release_options(command: _Command) -> _Command:
+    """Give a command the options that say which release it reads."""
+    for option in (
+        click.option("--known-at", type=values.INSTANT, help="… as it was known at this instant."),
+        click.option("--at", type=values.DAY, help="The release in force on this day."),
+    ):
+        command = option(command)
+    return command
+
+
+def edition(
+    registry: Store, slug: str, release: str | None, at: date | None = None, known_at: datetime | None = None
+) -> Edition:
+    """The release that is asked for; in force today unless something else is said.
+
+    :raises NotFound: if there is no such release, or none is in force.
+    """
+    if release and (at or known_at):
+        raise click.UsageError("a release is refused beside --at and --known-at: it is one or the other")
+    if release == "latest":
+        return registry.latest(slug)
+    if release and release != "current":
+        return registry.edition(slug, release)
+    return registry.in_force(slug, at or today(), known_at or datetime.now(UTC))
+
+
+def contents(stream: IO[bytes]) -> bytes:
+    """All bytes of an input file.
+
+    :raises TooLarge: if there are too many to hold.
+    """
+    data = stream.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise TooLarge(f"au plus {MOST_BYTES >> 20} Mio")
+    return data

@@ -1,0 +1,97 @@
+"""The command ``socle``: where its commands are, and which exit code an error is."""
+
+from __future__ import annotations
+
+import errno
+from importlib import import_module
+from typing import Any
+
+import click
+
+from cli import output
+from registry import errors
+
+EXIT_CODES: dict[type[Exception], int] = {
+    errors.Invalid: 1,
+    errors.TooLarge: 1,
+    errors.WrongSetting: 2,
+    errors.NotFound: 3,
+    errors.Conflict: 4,
+    errors.Busy: 5,
+    errors.Damaged: 5,
+    OSError: 5,
+}
+"""By class of error, the exit code; a subclass has that of its class. Nothing else turns an error into one."""
+
+INTERRUPTED = 130
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("serving", "Run the service"),
+    "init": ("operations", "Make a registry ready: data folder, schema, shipped data"),
+    "migrate": ("operations", "Bring the database's schema up to date"),
+    "settings": ("operations", "Print every setting and its value"),
+    "doctor": ("operations", "Check everything that is stored or derived"),
+    "reindex": ("operations", "Throw the search index away and build it again"),
+    "nomenclatures": ("nomenclatures", "List nomenclatures, or create one"),
+    "releases": ("nomenclatures", "List the releases of a nomenclature"),
+    "show": ("reading", "Show a concept"),
+    "history": ("reading", "Show what each release changed in a concept"),
+    "search": ("reading", "Find concepts by their words"),
+    "diff": ("reading", "Show what leads from one release to another"),
+    "export": ("reading", "Write a release in a format"),
+    "changes": ("reading", "List what changed, release by release"),
+    "log": ("reading", "Print or verify the release log"),
+    "draft": ("drafts", "Prepare a release"),
+    "publish": ("drafts", "Turn a draft into a release"),
+    "crosswalk": ("crosswalks", "Import, list and export crosswalks"),
+}
+"""Where a command is, and its line in the help: so that a command imports only what it needs, and help nothing."""
+
+
+class Socle(click.Group):
+    """A group whose commands are imported when they are called, and whose errors become exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, its file imported."""
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(f"cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the registry refuses is printed, and its class decides the exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except tuple(EXIT_CODES) as error:
+            # A reader that went away, as in `socle log | head`, is click's to handle: it ends quietly.
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise
+            output.report(error)
+            ctx.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind)))
+        except click.FileError as error:
+            # A file that can't be opened is a wrong argument, wherever click opened it.
+            raise click.UsageError(error.format_message(), ctx) from error
+
+
+@click.group(cls=Socle, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="socle", prog_name="socle")
+def main() -> None:
+    """Socle: the shared, versioned registry of nomenclatures for French social services.
+
+    Settings are environment variables: see `socle settings`. With --json an answer is one JSON document on standard
+    output, an error too. A file name of - is standard input or output.
+
+    Exit codes: 0 done; 1 refused by a check, the problems listed; 2 wrong usage; 3 not found; 4 conflict;
+    5 the registry cannot be reached or is damaged.
+    """

@@ -1,0 +1,75 @@
+"""Commands that make a registry ready and keep it sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from cli import current, output
+from registry import opening
+from registry.errors import Damaged
+from registry.model import today
+
+
+@click.command()
+def init() -> None:
+    """Make a registry ready: data folder, schema, shipped nomenclatures and crosswalks.
+
+    What is there already is left alone, so it can be run at any time.
+    """
+    created = opening.prepare(current.settings())
+    registry = current.store()
+    swept = registry.blobs.sweep(registry.named_files())
+    from registry import shipped  # It reads every format, which a registry that stands needs for nothing else.
+
+    output.progress("Publication des données livrées…")
+    count = shipped.publish(registry, lambda line: click.echo(f"publié : {line}"))
+    done = [("schéma créé", created), (f"{swept} fichiers abandonnés enlevés", swept), (f"{count} publications", count)]
+    told = ", ".join(text for text, happened in done if happened) or "rien à faire"
+    click.echo(f"registre prêt dans {current.settings().data_dir} : {told}")
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database's schema to the version that this code needs; its data stays."""
+    changed = opening.prepare(current.settings())
+    click.echo("schéma mis à jour" if changed else "schéma déjà à jour")
+
+
+@click.command()
+@output.json_option
+def settings() -> None:
+    """Print every setting and its value, passwords masked."""
+    shown = current.settings().shown()
+    output.answer(shown, output.table(shown.items()))
+
+
+@click.command()
+@output.json_option
+def doctor() -> None:
+    """Check everything that is stored or derived, and mend what can be made again.
+
+    Ends with exit code 5 if anything remains damaged.
+    """
+    from registry import doctor as doctor_
+
+    found = list(doctor_.examine(current.store(), current.settings().index, today()))
+    output.listing([asdict(one) for one in found], _told(found))
+    if any(one.state == "damaged" for one in found):
+        click.get_current_context().exit(5)
+
+
+def _told(found: Sequence[object]) -> list[str]:
+    return []
+
+
+@click.command()
+def reindex() -> None:
+    """Throw the search index away and build it again from the releases in force today."""
+    from registry import finding
+
+    output.progress("Reconstruction de l'index…")
+    count = finding.rebuild(current.store(), current.settings().index, today())
+    click.echo(f"index reconstruit : {count} concepts")
