@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import marshmallow as ma
@@ -23,7 +23,9 @@ MOVING = ("latest", "current")
 class _StrictParser(FlaskParser):
     """webargs drops unknown query parameters before the schema can refuse them; this one leaves them to it."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": None}
+    def __init__(self) -> None:
+        super().__init__()
+        self.DEFAULT_UNKNOWN_BY_LOCATION = {**self.DEFAULT_UNKNOWN_BY_LOCATION, "query": None}
 
 
 class Routes(Blueprint):
