@@ -13,8 +13,13 @@
 ``crosswalks``            local codes, mappings, what must hold of them, their files
 ``editions``              publishing an edition of a local list and of a crosswalk
 ``translation``           what a code of one list is in another
-``analysis``, ``search``  French analysis; the derived index, its plan and its ranking
-``finding``               the search index of the releases in force
+``analysis``              French text as a search sees it: folded, cut into words, stemmed
+``vocabulary``            the words of an index: corrected, completed, cut; ``everyday`` has those that people say
+``planning``              a query understood: what each of its words may stand for
+``indexing``              the search index on the disk
+``search``                finding and ordering concepts, with reasons; suggestion
+``finding``               the search indexes of the releases in force, and of others that are asked for
+``candidates``            likely concepts for a local label
 ``shipped``               publishes what ``nomenclatures/`` holds, by the path that users take
 ``opening``               opening the registry that the settings name, and making it the first time
 ``doctor``                checks everything stored and derived, and mends what is derived

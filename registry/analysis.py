@@ -25,6 +25,24 @@ STOP_WORDS = frozenset(
 )
 """Folded words that say nothing by themselves; single letters stand here because elision leaves them behind."""
 
+WEAK_WORDS = frozenset(
+    "actuellement aimer aller an annee annees ans arrive arriver assez attendre aujourd autour autre avant avoir"
+    " beaucoup besoin bien bientot bon bonjour bonne ca cas cause cela certain certains chaque cher cherche"
+    " chercher chose choses comprendre comprends concernant connaitre continuer debut deja demain demander depuis"
+    " dernier derniere dessous dessus deux devenir devient devoir dire disent dois donner durant encore enfin"
+    " ensuite envie envoie envoye envoyer exemple facon faudrait faut fera fin fini fois font gens grand grande"
+    " gros grosse hier histoire hui ici ils jamais jour jours juste laisser loin longtemps madame maintenant"
+    " manque mauvais merci mettre mieux moins mois moment monde monsieur nombreux obtenir parfois partir pas"
+    " passer petit petite petits plusieurs plutot possible pouvoir prendre presque probleme problemes prochain"
+    " promis propre puisse quelqu quelque quelques quelquun question quotidien raison rapidement refuse rendre"
+    " rester retour retrouver savoir semaine seulement situation soir souvent temps tenir toucher toujours"
+    " tranquille tres trois trop trouver type utiliser venir vit vite vivre voir voudrais vouloir vrai vraiment".split()
+)
+"""Folded words of ordinary sentences that say little of what is meant: they count for little, and are not corrected."""
+
+TELLING = frozenset("elle il ils j je m ma me mes moi mon n ne nos notre nous on qu que qui sa se ses son".split())
+"""Folded stop words that a sentence holds and the name of a thing does not: somebody tells what happens."""
+
 ELISIONS = frozenset("c d j jusqu l lorsqu m n presqu puisqu qu quelqu quoiqu s t".split())
 """What may stand before an apostrophe and be dropped."""
 

@@ -18,6 +18,7 @@ from registry.errors import Invalid, Problem
 from registry.formats.tabular import rows
 from registry.model import Concept
 from registry.rules import LABEL_LENGTH, LISTED, NOTE_LENGTH, text_fault
+from registry.signing import instant
 
 Relation = Literal["exactMatch", "closeMatch", "broadMatch", "narrowMatch", "relatedMatch", "noMatch"]
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
@@ -121,6 +122,25 @@ class CrosswalkEdition:
     mappings: int
     codes: int
     sha256: str
+
+
+def edition_document(edition: CrosswalkEdition) -> dict[str, object]:
+    """An edition of a crosswalk as JSON."""
+    return {
+        "organisation": edition.organisation,
+        "codeList": f"{edition.organisation}/{edition.code_list}",
+        "nomenclature": edition.nomenclature,
+        "release": edition.release,
+        "edition": edition.edition,
+        "listEdition": edition.list_edition,
+        "validFrom": edition.valid_from.isoformat(),
+        "issued": instant(edition.issued),
+        "author": edition.author,
+        "license": edition.license,
+        "mappings": edition.mappings,
+        "codes": edition.codes,
+        "sha256": edition.sha256,
+    }
 
 
 _Item = TypeVar("_Item")

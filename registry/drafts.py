@@ -8,7 +8,7 @@ from datetime import date
 from registry import rules
 from registry.changes import ChangeSet, change_set
 from registry.errors import Problem
-from registry.model import Concept, Content, Decision, Group, Link, Nomenclature, Release
+from registry.model import Concept, Content, Decision, Group, Link, Nomenclature, Release, mainline
 from registry.store import Store
 from registry.store.drafts import Draft
 
@@ -38,12 +38,12 @@ def from_content(store: Store, slug: str, content: Content, *, decision: Decisio
 
 
 def last_release(store: Store, slug: str) -> Release | None:
-    """The last release of a nomenclature by its number, whole; None before the first.
+    """The release that the next one is made from, whole; None before the first.
 
     :raises NotFound: if there is no such nomenclature.
     """
-    editions = store.editions(slug)
-    return store.release(slug, editions[-1].version) if editions else None
+    newest = mainline(store.editions(slug))
+    return store.release(slug, newest.version) if newest else None
 
 
 def _groups(given: tuple[Group, ...] | None, base: Release | None) -> tuple[Group, ...]:

@@ -33,10 +33,13 @@ def publish(
     author: str,
     license: str,
     number: int | None = None,
+    list_valid_from: date | None = None,
+    issued: datetime | None = None,
 ) -> tuple[CrosswalkEdition, list[Problem]]:
     """Publish an edition of a crosswalk to a release; return it and the warnings.
 
-    ``number`` is the next one unless it is given. Codes that are those of the list's last edition make no new one.
+    ``number`` is the next one unless it is given, ``issued`` now; ``list_valid_from`` is ``valid_from`` unless given.
+    Codes that are those of the list's last edition make no new one.
 
     :raises Invalid: with every problem found.
     :raises NotFound: if the organisation, the list or the release does not exist.
@@ -45,12 +48,13 @@ def publish(
     code_list = source.code_list
     concepts = store.labels(nomenclature, release, (mapping.target_code for mapping in mappings))
     # One transaction from the first read on: another edition can't come between.
-    with store.database.writing():
+    with store.at_once():
         last = _last(store, code_list)
         codes = source.codes if source.codes is not None else _codes(store, code_list, last)
         found = [*_names(source), *crosswalks.problems(mappings, {item.code for item in codes}, concepts)]
         rules.refuse(problem for problem in found if problem.severity == "error")
-        list_edition = _list_edition(store, source, codes, last, valid_from)
+        issued = issued or datetime.now(UTC).replace(microsecond=0)
+        list_edition = _list_edition(store, source, codes, last, list_valid_from or valid_from, issued)
         earlier = store.crosswalk_editions(
             organisation=code_list.organisation, code_list=code_list.slug, nomenclature=nomenclature
         )
@@ -63,15 +67,11 @@ def publish(
             release=release,
             mappings=mappings,
             valid_from=valid_from,
-            issued=_now(),
+            issued=issued,
             author=author,
             license=license,
         )
     return edition, found
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _names(source: Source) -> Iterable[Problem]:
@@ -99,7 +99,12 @@ def _codes(store: Store, code_list: CodeList, last: ListEdition | None) -> list[
 
 
 def _list_edition(
-    store: Store, source: Source, codes: Sequence[LocalCode], last: ListEdition | None, valid_from: date
+    store: Store,
+    source: Source,
+    codes: Sequence[LocalCode],
+    last: ListEdition | None,
+    valid_from: date,
+    issued: datetime,
 ) -> int:
     """The number of the edition that holds the codes, published if the last one holds others."""
     if last is not None and last.sha256 == signing.sha256(crosswalks.list_csv(codes)):
@@ -107,5 +112,5 @@ def _list_edition(
     if source.organisation is not None:
         store.add_organisation(source.organisation)
     number = last.edition + 1 if last else 1
-    store.add_list_edition(source.code_list, number, codes, valid_from=valid_from, issued=_now())
+    store.add_list_edition(source.code_list, number, codes, valid_from=valid_from, issued=issued)
     return number

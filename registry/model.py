@@ -27,6 +27,12 @@ WIDEST_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
+NAMES_IN_USE = frozenset(
+    "accessibilite aide api comite correspondances demandes fhir livez mentions-legales metrics nomenclatures "
+    "opensearch.xml plan-du-site readyz recherche recodage reconcile rest sdmx static versions".split()
+)
+"""First segments of the service's own addresses: a nomenclature of that name could not be reached."""
+
 
 def today() -> date:
     """The day that it is in Paris: what is in force "today" is read on it."""
@@ -218,7 +224,8 @@ class Release:
         level = [code for code, concept in self.concepts.items() if not concept.broader]
         depth = 1
         while level:
-            fresh = [code for code in level if code not in depths]
+            # Once each: with two broader concepts at every level, paths are too many to follow one by one.
+            fresh = [code for code in dict.fromkeys(level) if code not in depths]
             depths.update(dict.fromkeys(fresh, depth))
             level = [child for code in fresh for child in self.narrower.get(code, ())]
             depth += 1
@@ -258,13 +265,15 @@ class Decision:
 class Edition:
     """What is known of a published release without reading its concepts.
 
-    ``number`` orders the releases of one nomenclature (1, 2, …); ``seq`` is its entry in the release log.
+    ``number`` orders the releases of one nomenclature (1, 2, …); ``seq`` is its entry in the release log. It was made
+    from the release ``predecessor``, whose number is ``follows`` (0: from nothing); an erratum, from what it mends.
     ``deprecated`` counts within ``concepts``. ``withdrawn_at`` is None unless the release was withdrawn.
     """
 
     nomenclature: str
     version: str
     number: int
+    follows: int
     seq: int
     valid_from: date
     issued: datetime
@@ -275,6 +284,11 @@ class Edition:
     predecessor: str = ""
     withdrawn_at: datetime | None = None
     withdrawn_why: str = ""
+
+
+def mainline(editions: Iterable[Edition]) -> Edition | None:
+    """The release that the next one is made from: that of the greatest version, not an erratum of an older MAJOR."""
+    return max(editions, key=lambda edition: Version(edition.version), default=None)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ A database that is missing while release files are there was lost: it is said, a
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from registry.errors import Damaged
@@ -19,7 +22,7 @@ def opened(settings: Settings) -> Store:
     :raises Busy: if the database can't be reached.
     """
     file = _file(settings)
-    if file is not None and not (file.is_file() and file.stat().st_size):
+    if file is not None and _is_missing(file):
         raise Damaged(_lost(settings) if _has_files(settings) else f"no registry at {file} yet: run `socle init`")
     store = Store(settings.database, settings.blobs)
     try:
@@ -37,7 +40,7 @@ def prepare(settings: Settings) -> bool:
     :raises Busy: if the database can't be reached.
     """
     file = _file(settings)
-    found = "" if file is not None and not file.exists() else _schema(settings)
+    found = "" if file is not None and _is_missing(file) else _schema(settings)
     if found == SCHEMA:
         return False
     if not found and _has_files(settings):
@@ -49,10 +52,27 @@ def prepare(settings: Settings) -> bool:
     return True
 
 
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Prepare a registry while no other process does: the others wait. The lock goes with its process.
+
+    :raises OSError: if the data folder can't be made or written.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _file(settings: Settings) -> Path | None:
     """The file of an SQLite database; None for a server."""
     scheme, _, path = settings.database.partition(":///")
     return Path(path.partition("?")[0]) if scheme.startswith("sqlite") and path else None
+
+
+def _is_missing(file: Path) -> bool:
+    """Whether there is no database; an empty file is none, and opening it would already write to it."""
+    return not file.exists() or file.stat().st_size == 0
 
 
 def _schema(settings: Settings) -> str:

@@ -50,14 +50,14 @@ def text_fault(text: str, *, limit: int, lines: bool = False) -> str:
         return f"texte de {len(text)} caractères, au plus {limit}"
     if text != text.strip():
         return "espaces en début ou en fin de texte"
-    if text.isascii() and text.isprintable():
-        return ""
-    for character in text:
-        if not character.isprintable() and character != " ":
-            category = unicodedata.category(character)
-            if category == "Zs" or (lines and character in "\n\t"):
-                continue
-            return f"caractère interdit U+{ord(character):04X} ({category})"
+    # Nearly every text is printable as a whole: only the others are looked at character by character.
+    if not text.isprintable():
+        for character in text:
+            if not character.isprintable():
+                category = unicodedata.category(character)
+                if category == "Zs" or (lines and character in "\n\t"):
+                    continue
+                return f"caractère interdit U+{ord(character):04X} ({category})"
     if not unicodedata.is_normalized("NFC", text):
         return "texte non normalisé (NFC attendu)"
     return ""
@@ -318,11 +318,11 @@ def labels_do_not_overlap(release: Release) -> Iterator[Problem]:
             for language, text in (*concept.pref_label, *concept.alt_label):
                 owners.setdefault((language, text.casefold()), set()).add(concept.code)
     preferred = {pair for _, labels in _active_labels(release, by_parent=False) for pair in labels}
-    for (language, text), codes in sorted(owners.items()):
+    for (language, text), codes in sorted(item for item in owners.items() if len(item[1]) > 1):
         shared_preference = (language, text) in preferred and all(
             any(text == label.casefold() for _, label in release.concepts[code].pref_label) for code in codes
         )
-        if len(codes) > 1 and not shared_preference:
+        if not shared_preference:
             yield _warning("labels_do_not_overlap", "libellé porté par plusieurs concepts", *sorted(codes), value=text)
 
 
@@ -379,7 +379,8 @@ def lineage_is_sound(release: Release) -> Iterator[Problem]:
     """Links join concepts of the release, once each, without a circle."""
     seen: set[tuple[str, str, date]] = set()
     for link in sorted(release.links):
-        for code in {link.old, link.new} - release.concepts.keys():
+        # A set minus a view of keys would walk all the keys, for every link.
+        for code in (code for code in dict.fromkeys((link.old, link.new)) if code not in release.concepts):
             yield Problem(
                 "lineage_is_sound", "filiation vers un code inconnu", (link.old,), "lineage", code, "un code connu"
             )

@@ -74,6 +74,14 @@ class Limits:
     bytes_out: int = 64 << 20
     turn_seconds: float = 3
 
+    def check(self, data: bytes) -> None:
+        """Do nothing if a file of these bytes may be read.
+
+        :raises TooLarge: saying how many bytes it has and how many it may have.
+        """
+        if len(data) > self.bytes_in:
+            raise TooLarge(f"fichier de {len(data)} octets, {self.bytes_in} au plus")
+
 
 REQUEST_LIMITS = Limits()
 OPERATOR_LIMITS = Limits(
@@ -129,8 +137,7 @@ def triples(data: bytes, format: str, *, limits: Limits = REQUEST_LIMITS) -> Ite
     """
     if format not in RDF_FORMATS:
         raise ValueError(format)
-    if len(data) > limits.bytes_in:
-        raise TooLarge(f"fichier de {len(data)} octets, {limits.bytes_in} au plus")
+    limits.check(data)
     data = data.removeprefix(_BYTE_ORDER_MARK)
     if not data or data.isspace():
         return

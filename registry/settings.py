@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -43,6 +44,12 @@ def _iri(value: str) -> str:
     return value
 
 
+def _flag(value: str) -> bool:
+    if value not in ("yes", "no"):
+        raise ValueError(value)
+    return value == "yes"
+
+
 def _hosts(value: str) -> tuple[str, ...]:
     return tuple(host.strip() for host in value.split(",") if host.strip())
 
@@ -67,6 +74,9 @@ class Settings:
     )
     trusted_hosts: tuple[str, ...] = _setting(
         "", _hosts, "host names, commas between", "the Host headers that are answered; empty: all"
+    )
+    state_theme: bool = _setting(
+        "no", _flag, "yes or no", "the State's colours and block-mark on pages, for operators entitled to them"
     )
 
     @property
@@ -107,13 +117,21 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         try:
             values[item.name] = item.metadata["read"](value)
         except (ValueError, ArgumentError) as error:
-            raise WrongSetting(f"{name} is {value!r}; accepted: {item.metadata['accepted']}") from error
+            shown = _PASSWORD.sub(r"\1***\2", value)
+            # The cause would repeat the value, password and all, in a traceback.
+            cause = error if shown == value else None
+            raise WrongSetting(f"{name} is {shown!r}; accepted: {item.metadata['accepted']}") from cause
     return Settings(**values)
 
+
+_PASSWORD = re.compile(r"(://[^:/@]*:).*(@)")
+"""What stands between an address's user and host."""
 
 _OF_TESTS: dict[str, Any] = {"SOCLE_FAULTS": None, "SOCLE_FUZZ": None}
 """Variables that the project's own test commands read."""
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return ", ".join(value) if isinstance(value, tuple) else str(value)

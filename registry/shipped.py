@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
-from registry import crosswalks, drafts, publishing, rules
+from registry import crosswalks, drafts, editions, publishing
 from registry.crosswalks import CodeList, Organisation
+from registry.editions import Source
 from registry.errors import Invalid, NotFound, Problem
 from registry.formats import of_file
 from registry.model import Acceptance, Decision, Nomenclature, texts
@@ -95,57 +96,30 @@ def _releases(store: Store, folder: Traversable, document: Mapping[str, Any]) ->
 
 
 def _lists(store: Store, folder: Traversable, document: Mapping[str, Any]) -> Iterator[str]:
-    organisation = document["slug"]
-    known_lists = {(e.code_list.slug, e.edition) for e in store.list_editions(organisation)}
-    known = {(e.code_list, e.nomenclature, e.edition) for e in store.crosswalk_editions(organisation=organisation)}
+    slug = document["slug"]
+    organisation = Organisation(
+        slug, document["name"], document["kind"], document.get("insee", ""), bool(document.get("demonstration"))
+    )
+    known = {(e.code_list, e.nomenclature, e.edition) for e in store.crosswalk_editions(organisation=slug)}
     for item in document["lists"]:
-        name = f"{organisation}/{item['slug']}"
-        codes = (folder / f"{item['slug']}.csv").read_bytes
-        if (item["slug"], item["edition"]) not in known_lists:
-            store.add_organisation(
-                Organisation(
-                    organisation,
-                    document["name"],
-                    document["kind"],
-                    document.get("insee", ""),
-                    bool(document.get("demonstration")),
-                )
-            )
-            code_list = CodeList(
-                organisation, item["slug"], item["title"], item["source"], item["license"], bool(item["whole"])
-            )
-            issued = _instant(item["crosswalks"][0]["issued"])
-            store.add_list_edition(
-                code_list,
-                item["edition"],
-                crosswalks.read_list(codes()),
-                valid_from=date.fromisoformat(item["validFrom"]),
-                issued=issued,
-            )
-            yield name
-        for target in item["crosswalks"]:
-            if (item["slug"], target["nomenclature"], target["edition"]) in known:
-                continue
-            mappings = crosswalks.read_mappings((folder / target["file"]).read_bytes())
-            concepts = store.labels(
-                target["nomenclature"], target["release"], (mapping.target_code for mapping in mappings)
-            )
-            local = {code.code for code in crosswalks.read_list(codes())}
-            rules.refuse(p for p in crosswalks.problems(mappings, local, concepts) if p.severity == "error")
-            store.add_crosswalk_edition(
-                organisation,
-                item["slug"],
+        code_list = CodeList(slug, item["slug"], item["title"], item["source"], item["license"], bool(item["whole"]))
+        wanted = [t for t in item["crosswalks"] if (item["slug"], t["nomenclature"], t["edition"]) not in known]
+        codes = crosswalks.read_list((folder / f"{item['slug']}.csv").read_bytes()) if wanted else []
+        for target in wanted:
+            editions.publish(
+                store,
+                Source(code_list, codes, organisation),
                 target["nomenclature"],
-                number=target["edition"],
-                list_edition=item["edition"],
+                crosswalks.read_mappings((folder / target["file"]).read_bytes()),
                 release=target["release"],
-                mappings=mappings,
                 valid_from=date.fromisoformat(target["validFrom"]),
-                issued=_instant(target["issued"]),
                 author=target["author"],
                 license=target["license"],
+                number=target["edition"],
+                list_valid_from=date.fromisoformat(item["validFrom"]),
+                issued=_instant(target["issued"]),
             )
-            yield f"{name} → {target['nomenclature']}@{target['release']}"
+            yield f"{slug}/{item['slug']} → {target['nomenclature']}@{target['release']}"
 
 
 def _instant(text: str) -> datetime:

@@ -203,7 +203,7 @@ def _levels(release: Release) -> dict[int, list[str]]:
 
 def instant(moment: datetime) -> str:
     """An instant as it is written in manifests: RFC 3339, UTC, whole seconds, ``Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def manifest(
@@ -275,7 +275,7 @@ def check_chain(entries: Iterable[bytes]) -> int:
     for count, entry in enumerate(entries, start=1):
         try:
             content = orjson.loads(entry)
-            sound = rfc8785.dumps(content) == entry
+            sound = isinstance(content, dict) and rfc8785.dumps(content) == entry
         except (orjson.JSONDecodeError, rfc8785.CanonicalizationError):
             sound = False
         if not sound or content.get("previous") != previous or content.get("seq") != count:

@@ -7,38 +7,49 @@ iterate over the table. Writers give the same bytes for the same release on any 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from registry import signing
 from registry.errors import NotFound
 from registry.formats import document, tabular
-from registry.formats.skos import reader, write_jsonld, write_rdfxml, write_turtle
+from registry.formats.skos import read, write_jsonld, write_rdfxml, write_turtle
 from registry.model import Content, Nomenclature, Release
+from registry.sandbox import Limits
+
+
+class Read(Protocol):
+    """Read a state's content from a file's bytes, for the nomenclature that it is meant for, within limits.
+
+    :raises Invalid: with every problem found.
+    :raises TooLarge: if the file has more bytes than the limits allow.
+    """
+
+    def __call__(self, data: bytes, nomenclature: Nomenclature, limits: Limits = ...) -> Content:
+        """Give the content."""
+        ...
 
 
 class Format(NamedTuple):
-    """A format: ``write`` gives a release's bytes, piece by piece; ``read`` (None: out only) a state's content.
-
-    ``read`` takes the file's bytes and the nomenclature that it is meant for, and raises Invalid with every problem.
-    """
+    """A format: ``write`` gives a release's bytes, piece by piece; ``read`` (None: out only) a state's content."""
 
     name: str
     media_type: str
     extension: str
     write: Callable[[Release], Iterator[bytes]]
-    read: Callable[[bytes, Nomenclature], Content] | None
+    read: Read | None
 
 
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
-        Format("ntriples", "application/n-triples", "nt", signing.canonical_lines, reader("ntriples")),
-        Format("turtle", "text/turtle", "ttl", write_turtle, reader("turtle")),
-        Format("rdfxml", "application/rdf+xml", "rdf", write_rdfxml, reader("rdfxml")),
-        Format("jsonld", "application/ld+json", "jsonld", write_jsonld, reader("jsonld")),
+        Format("ntriples", "application/n-triples", "nt", signing.canonical_lines, partial(read, "ntriples")),
+        Format("turtle", "text/turtle", "ttl", write_turtle, partial(read, "turtle")),
+        Format("rdfxml", "application/rdf+xml", "rdf", write_rdfxml, partial(read, "rdfxml")),
+        Format("jsonld", "application/ld+json", "jsonld", write_jsonld, partial(read, "jsonld")),
         Format("json", "application/json", "json", document.write, document.read),
         Format("csv", "text/csv", "csv", tabular.write, tabular.read),
-        Format("csv-excel", "text/csv", "excel.csv", tabular.write_for_excel, tabular.read),
+        Format("csv-excel", "text/csv", "excel.csv", tabular.write_for_excel, tabular.read_from_excel),
     )
 }
 

@@ -15,6 +15,7 @@ from registry.model import (
     TEXT_PROPERTIES,
     Concept,
     Content,
+    Edition,
     Group,
     Link,
     LinkKind,
@@ -23,6 +24,8 @@ from registry.model import (
     Texts,
     texts,
 )
+from registry.sandbox import REQUEST_LIMITS, Limits
+from registry.signing import instant
 
 LabelOf = Callable[[str], Texts]
 
@@ -45,7 +48,9 @@ def concept_state(concept: Concept) -> dict[str, Any]:
     state: dict[str, Any] = {"code": concept.code, "status": concept.status}
     for item in TEXT_PROPERTIES:
         values = getattr(concept, item.name)
-        state[item.key] = dict(values) if item.name == "pref_label" else language_map(values)
+        # One preferred label a language, once the rules have passed: before, a draft must not lose the second.
+        single = item.name == "pref_label" and len(dict(values)) == len(values)
+        state[item.key] = dict(values) if single else language_map(values)
     state["broader"] = list(concept.broader)
     state["related"] = list(concept.related)
     state["legalBasis"] = list(concept.legal_basis)
@@ -112,6 +117,41 @@ def change_set_document(changes: ChangeSet) -> list[dict[str, Any]]:
     return [change_document(change, shapes) for change in changes.changes]
 
 
+def edition_document(edition: Edition) -> dict[str, Any]:
+    """A release as JSON, as it was published: nothing that is learnt later of it."""
+    return {
+        "nomenclature": edition.nomenclature,
+        "version": edition.version,
+        "validFrom": edition.valid_from.isoformat(),
+        "issued": instant(edition.issued),
+        "seq": edition.seq,
+        "concepts": edition.concepts,
+        "active": edition.concepts - edition.deprecated,
+        "deprecated": edition.deprecated,
+        "corrects": edition.corrects or None,
+        "predecessor": edition.predecessor or None,
+        "contentSha256": edition.content_sha256,
+    }
+
+
+def nomenclature_document(nomenclature: Nomenclature, *, current: str | None, latest: str | None) -> dict[str, Any]:
+    """A nomenclature as JSON, with the versions of its release in force and of the one issued last."""
+    return {
+        "slug": nomenclature.slug,
+        "iri": nomenclature.iri,
+        "title": language_map(nomenclature.title),
+        "description": language_map(nomenclature.description),
+        "publisher": nomenclature.publisher,
+        "license": nomenclature.license,
+        "attribution": nomenclature.attribution,
+        "codePattern": nomenclature.code_pattern,
+        "levelTitles": list(nomenclature.level_titles),
+        "generic": nomenclature.generic,
+        "current": current,
+        "latest": latest,
+    }
+
+
 def write(release: Release) -> Iterator[bytes]:
     """A whole release as one JSON object: heading, concepts by code, lineage, groups (UTF-8, one concept a line)."""
     nomenclature = release.nomenclature
@@ -159,10 +199,13 @@ def concept_from(state: Mapping[str, Any]) -> Concept:
     """
     values: dict[str, Any] = {}
     for item in TEXT_PROPERTIES:
+        # Most properties are empty in most concepts, and a release has a hundred thousand of these.
+        languages = state.get(item.key)
+        if not languages:
+            values[item.name] = ()
+            continue
         pairs: list[tuple[str, str]] = []
-        for language, found in (state.get(item.key) or {}).items():
-            if item.name == "pref_label" and not isinstance(found, str):
-                raise TypeError(item.key)
+        for language, found in languages.items():
             pairs.extend((language, _text(text)) for text in ([found] if isinstance(found, str) else found))
         values[item.name] = texts(pairs)
     if state.get("status", "active") not in ("active", "deprecated"):
@@ -179,11 +222,13 @@ def concept_from(state: Mapping[str, Any]) -> Concept:
     )
 
 
-def read(data: bytes, nomenclature: Nomenclature) -> Content:
+def read(data: bytes, nomenclature: Nomenclature, limits: Limits = REQUEST_LIMITS) -> Content:
     """A state from our own JSON, as ``write`` gives it; ``sameMeaning`` may list codes beside ``concepts``.
 
     :raises Invalid: with the place of each thing that is not as it must be.
+    :raises TooLarge: beyond the limits.
     """
+    limits.check(data)
     try:
         found = orjson.loads(data)
         concepts_found, lineage, groups = found["concepts"], found.get("lineage") or [], found.get("groups") or []

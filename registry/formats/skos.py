@@ -8,10 +8,11 @@ JSON-LD and N-Triples order statements differently at every run.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import orjson
@@ -37,6 +38,8 @@ PREFIXES = {"dct": DCT, "owl": OWL, "rdf": RDF, "schema": SCHEMA, "skos": SKOS, 
 SKOSXL = "http://www.w3.org/2008/05/skos-xl#"
 
 _TURTLE_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+_TURTLE_SPECIAL = re.compile(r'[\\"\n\r\t]')
+_XML_SPECIAL = re.compile("[&<>\"'\n\r\t]")
 
 
 def export_statements(release: Release) -> Iterator[tuple[str, list[Statement]]]:
@@ -54,9 +57,12 @@ def export_statements(release: Release) -> Iterator[tuple[str, list[Statement]]]
             if release.concepts[code].status == "deprecated":
                 successors = {link.new for link in release.links_from.get(code, ())} - {code}
                 more += [Statement(subject, DCT + "isReplacedBy", f"{iri}/{new}", "@id") for new in successors]
-        yield subject, sorted({*found, *more}, key=lambda item: (item.predicate, item.object, item.datatype))
+        # Plain tuples are hashed and compared several times faster than statements.
+        by_key = {(item.predicate, item.object, item.datatype): item for item in (*found, *more)}
+        yield subject, [by_key[key] for key in sorted(by_key)]
 
 
+@cache
 def short(iri: str) -> str:
     """An IRI of a known vocabulary as a prefixed name."""
     for prefix, namespace in PREFIXES.items():
@@ -75,7 +81,7 @@ def write_turtle(release: Release) -> Iterator[bytes]:
                 known = statement.predicate in (RDF + "type", DCT + "type")
                 value = short(statement.object) if known else f"<{statement.object}>"
             else:
-                value = f'"{statement.object.translate(_TURTLE_ESCAPES)}"'
+                value = f'"{_escaped_for_turtle(statement.object)}"'
                 if statement.datatype.startswith("@"):
                     value += statement.datatype
                 elif statement.datatype:
@@ -85,27 +91,40 @@ def write_turtle(release: Release) -> Iterator[bytes]:
         yield (f"\n<{subject}>\n" + " ;\n".join(lines) + " .\n").encode()
 
 
+def _escaped_for_turtle(text: str) -> str:
+    """A text between quotes; to search it is ten times faster than to translate it, and few texts need that."""
+    return text.translate(_TURTLE_ESCAPES) if _TURTLE_SPECIAL.search(text) else text
+
+
 def write_rdfxml(release: Release) -> Iterator[bytes]:
     """The release as RDF/XML, one description a subject."""
     namespaces = "".join(f"\n  xmlns:{prefix}={quoteattr(iri)}" for prefix, iri in PREFIXES.items())
     yield f'<?xml version="1.0" encoding="UTF-8"?>\n<rdf:RDF{namespaces}>\n'.encode()
     for subject, found in export_statements(release):
-        lines = [f"<rdf:Description rdf:about={quoteattr(subject)}>"]
+        lines = [f"<rdf:Description rdf:about={_quoted_for_xml(subject)}>"]
         for statement in found:
             name = short(statement.predicate)
             if statement.datatype == "@id":
-                lines.append(f"  <{name} rdf:resource={quoteattr(statement.object)}/>")
+                lines.append(f"  <{name} rdf:resource={_quoted_for_xml(statement.object)}/>")
                 continue
             qualifier = ""
             if statement.datatype.startswith("@"):
                 qualifier = f" xml:lang={quoteattr(statement.datatype[1:])}"
             elif statement.datatype:
                 qualifier = f" rdf:datatype={quoteattr(statement.datatype)}"
-            # An XML reader turns a bare carriage return into a line feed: a reference keeps it.
-            lines.append(f"  <{name}{qualifier}>{escape(statement.object, {chr(13): '&#13;'})}</{name}>")
+            lines.append(f"  <{name}{qualifier}>{_escaped_for_xml(statement.object)}</{name}>")
         lines.append("</rdf:Description>\n")
         yield "\n".join(lines).encode()
     yield b"</rdf:RDF>\n"
+
+
+def _quoted_for_xml(value: str) -> str:
+    return quoteattr(value) if _XML_SPECIAL.search(value) else f'"{value}"'
+
+
+def _escaped_for_xml(text: str) -> str:
+    """A text between tags. An XML reader turns a bare carriage return into a line feed: a reference keeps it."""
+    return escape(text, {"\r": "&#13;"}) if _XML_SPECIAL.search(text) else text
 
 
 def write_jsonld(release: Release) -> Iterator[bytes]:
@@ -131,23 +150,44 @@ def write_jsonld(release: Release) -> Iterator[bytes]:
     yield b"\n]}\n"
 
 
-def reader(format: str) -> Callable[[bytes, Nomenclature], Content]:
-    """A reader of one RDF syntax: the file is parsed in the sandbox, then read as SKOS."""
+def read(
+    format: str, data: bytes, nomenclature: Nomenclature, limits: sandbox.Limits = sandbox.REQUEST_LIMITS
+) -> Content:
+    """A state from one of the RDF syntaxes: the file is parsed in the sandbox, then read as SKOS.
 
-    def read(data: bytes, nomenclature: Nomenclature) -> Content:
-        return content(sandbox.triples(data, format), nomenclature)
+    :raises Invalid: as ``content`` does, and if the file can't be parsed.
+    :raises TooLarge: beyond the limits.
+    """
+    return content(sandbox.triples(data, format, limits=limits), nomenclature)
 
-    return read
 
+class _Node:
+    """The statements of one subject, predicates and values in turn: a million statements must fit in memory."""
 
-class _Node(NamedTuple):
-    """The statements of one subject: IRIs and literals by predicate."""
+    __slots__ = ("_statements",)
 
-    iris: dict[str, list[str]]
-    literals: dict[str, list[sandbox.Literal]]
+    def __init__(self) -> None:
+        self._statements: list[Any] = []
+
+    def add(self, predicate: str, value: str | sandbox.Literal) -> None:
+        self._statements += (predicate, value)
+
+    def predicates(self) -> set[str]:
+        """The predicates of the statements whose object is an IRI."""
+        return {predicate for predicate, value in self._pairs() if isinstance(value, str)}
+
+    def iris(self, wanted: str) -> list[str]:
+        return [value for predicate, value in self._pairs() if predicate == wanted and isinstance(value, str)]
+
+    def literals(self, wanted: str) -> list[sandbox.Literal]:
+        return [value for predicate, value in self._pairs() if predicate == wanted and not isinstance(value, str)]
 
     def types(self) -> set[str]:
-        return set(self.iris.get(RDF + "type", ()))
+        return set(self.iris(RDF + "type"))
+
+    def _pairs(self) -> Iterator[tuple[str, Any]]:
+        statements = iter(self._statements)
+        return zip(statements, statements, strict=True)
 
 
 def content(triples: Iterable[sandbox.Triple], nomenclature: Nomenclature) -> Content:
@@ -161,11 +201,10 @@ def content(triples: Iterable[sandbox.Triple], nomenclature: Nomenclature) -> Co
     """
     nodes: dict[str, _Node] = {}
     for subject, predicate, value in triples:
-        node = nodes.setdefault(subject, _Node({}, {}))
-        if isinstance(value, str):
-            node.iris.setdefault(predicate, []).append(value)
-        else:
-            node.literals.setdefault(predicate, []).append(value)
+        node = nodes.get(subject)
+        if node is None:
+            node = nodes[subject] = _Node()
+        node.add(predicate, value)
     return _Reader(nodes, nomenclature).content()
 
 
@@ -223,10 +262,10 @@ class _Reader:
         iri_of: dict[str, str] = {}
         for iri in sorted(self.nodes):
             node = self.nodes[iri]
-            is_concept = SKOS + "Concept" in node.types() or (not node.types() and marks & node.iris.keys())
+            is_concept = SKOS + "Concept" in node.types() or (not node.types() and marks & node.predicates())
             if not is_concept:
                 continue
-            notations = sorted({literal.text for literal in node.literals.get(SKOS + "notation", ())})
+            notations = sorted({literal.text for literal in node.literals(SKOS + "notation")})
             inside = iri.removeprefix(self.scheme + "/") if iri.startswith(self.scheme + "/") else ""
             code = inside if inside in notations else notations[0] if notations else inside
             code = code or re.split("[/#:]", iri.rstrip("/"))[-1]
@@ -245,32 +284,31 @@ class _Reader:
         values: dict[str, Any] = {item.name: self._texts(iri, item.iri) for item in TEXT_PROPERTIES}
         for name in ("prefLabel", "altLabel", "hiddenLabel"):
             forms = (
-                label
-                for target in node.iris.get(SKOSXL + name, ())
-                for label in self._texts(target, SKOSXL + "literalForm")
+                label for target in node.iris(SKOSXL + name) for label in self._texts(target, SKOSXL + "literalForm")
             )
             item = next(item for item in TEXT_PROPERTIES if item.key == name)
             values[item.name] = texts((*values[item.name], *forms))
         values["alt_label"] = tuple(pair for pair in values["alt_label"] if pair not in values["pref_label"])
-        deprecated = {literal.text for literal in node.literals.get(OWL + "deprecated", ())}
+        deprecated = {literal.text for literal in node.literals(OWL + "deprecated")}
         return Concept(
             code=code,
             status="deprecated" if deprecated & {"true", "1"} else "active",
-            legal_basis=tuple(sorted({literal.text for literal in node.literals.get(DCT + "source", ())})),
+            legal_basis=tuple(sorted({literal.text for literal in node.literals(DCT + "source")})),
             valid_from=self._day(iri, SCHEMA + "startDate"),
             valid_until=self._day(iri, SCHEMA + "endDate"),
             **values,
         )
 
     def _texts(self, iri: str, predicate: str) -> Texts:
-        node = self.nodes.get(iri, _Node({}, {}))
-        for literal in node.literals.get(predicate, ()):
+        node = self.nodes.get(iri)
+        literals = node.literals(predicate) if node else []
+        for literal in literals:
             if not literal.language:
                 self.refuse(iri, f"{short_or_iri(predicate)} sans langue", literal.text[:80], 'une langue, "texte"@fr')
-        return texts((literal.language, literal.text) for literal in node.literals.get(predicate, ()))
+        return texts((literal.language, literal.text) for literal in literals)
 
     def _day(self, iri: str, predicate: str) -> date | None:
-        literals = self.nodes[iri].literals.get(predicate, ())
+        literals = self.nodes[iri].literals(predicate)
         if len(literals) > 1:
             self.refuse(iri, f"plusieurs {short_or_iri(predicate)}", accepted="une date")
         for literal in literals:
@@ -286,7 +324,7 @@ class _Reader:
         pairs: set[tuple[str, str]] = set()
         for iri, code in self.code_of.items():
             for predicate, turn in ((upwards, False), (downwards, True)):
-                for target in self.nodes[iri].iris.get(predicate, ()):
+                for target in self.nodes[iri].iris(predicate):
                     other = self.code_of.get(target)
                     if other is None:
                         self.refuse(
@@ -303,11 +341,11 @@ class _Reader:
             if XKOS + "ConceptAssociation" not in node.types():
                 continue
             day = self._day(iri, SCHEMA + "startDate")
-            kind = next((kinds[name] for name in node.iris.get(DCT + "type", ()) if name in kinds), None)
+            kind = next((kinds[name] for name in node.iris(DCT + "type") if name in kinds), None)
             ends = [
                 self.code_of.get(target, "")
                 for name in ("sourceConcept", "targetConcept")
-                for target in node.iris.get(XKOS + name, ())
+                for target in node.iris(XKOS + name)
             ]
             if day is None or kind is None or len(ends) != 2 or "" in ends:
                 self.refuse(
@@ -323,7 +361,7 @@ class _Reader:
     def _check_replacements(self, links: frozenset[Link]) -> None:
         known = {(link.old, link.new) for link in links}
         for iri, code in self.code_of.items():
-            for target in self.nodes[iri].iris.get(DCT + "isReplacedBy", ()):
+            for target in self.nodes[iri].iris(DCT + "isReplacedBy"):
                 if (code, self.code_of.get(target, "")) not in known:
                     self.refuse(
                         iri,
@@ -359,7 +397,7 @@ class _Reader:
                     self.refuse(start, "membre absent du fichier", iri, "un concept du fichier")
             else:
                 for predicate in (SKOS + "member", SKOS + "memberList", RDF + "first", RDF + "rest"):
-                    stack.extend(node.iris.get(predicate, ()))
+                    stack.extend(node.iris(predicate))
         return found
 
     def _heading(self) -> Nomenclature | None:
@@ -368,7 +406,7 @@ class _Reader:
             return None
         title = self._texts(self.scheme, DCT + "title") or self.nomenclature.title
         description = self._texts(self.scheme, DCT + "description") or self.nomenclature.description
-        publishers, licenses = node.iris.get(DCT + "publisher", ()), node.iris.get(DCT + "license", ())
+        publishers, licenses = node.iris(DCT + "publisher"), node.iris(DCT + "license")
         return replace(
             self.nomenclature,
             title=title,

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 
 from registry.errors import Invalid, Problem, TooLarge
-from registry.model import LINK_KINDS, Concept, Content, Group, Link, Nomenclature, Release, texts
+from registry.model import LINK_KINDS, Concept, Content, Group, Link, Nomenclature, Release, Texts, texts
+from registry.sandbox import REQUEST_LIMITS, Limits
 
 TEXT_COLUMNS: dict[str, str] = {
     "libelle": "pref_label",
@@ -61,8 +62,16 @@ def write_for_excel(release: Release) -> Iterator[bytes]:
 
 
 def harmless(cell: str) -> str:
-    """A cell that no spreadsheet runs: an apostrophe stands before ``= + - @``, tab and CR."""
-    return "'" + cell if cell.startswith(_RUNS) else cell
+    """A cell that no spreadsheet runs: an apostrophe stands before ``= + - @``, tab and CR.
+
+    So does one more before apostrophes that already stand there: ``harmed`` gives every cell back as it was.
+    """
+    return "'" + cell if cell.lstrip("'").startswith(_RUNS) else cell
+
+
+def harmed(cell: str) -> str:
+    """A cell as it was before ``harmless``."""
+    return cell[1:] if cell.startswith("'") and harmless(cell) != cell else cell
 
 
 def _written(release: Release, delimiter: str, shown: Callable[[str], str]) -> Iterator[bytes]:
@@ -88,10 +97,9 @@ def _written(release: Release, delimiter: str, shown: Callable[[str], str]) -> I
         concept = release.concepts[code]
         links = release.links_from.get(code, ())
         row = [code]
-        row += [_joined(text for tag, text in getattr(concept, name) if tag == "fr") for name in TEXT_COLUMNS.values()]
+        row += [_joined(_in_language(getattr(concept, name), "fr")) for name in TEXT_COLUMNS.values()]
         row += [
-            _joined(text for tag, text in getattr(concept, TEXT_COLUMNS[column]) if tag == language)
-            for column, language in languages
+            _joined(_in_language(getattr(concept, TEXT_COLUMNS[column]), language)) for column, language in languages
         ]
         row += [
             _joined(concept.broader),
@@ -117,8 +125,12 @@ def _flushed(buffer: io.StringIO) -> bytes:
     return data
 
 
+def _in_language(values: Texts, language: str) -> list[str]:
+    return [text for tag, text in values if tag == language]
+
+
 def _joined(values: Iterable[str]) -> str:
-    return "|".join(value.replace("\\", "\\\\").replace("|", "\\|") for value in values)
+    return "|".join([value.replace("\\", "\\\\").replace("|", "\\|") for value in values])
 
 
 def split_cell(cell: str) -> list[str]:
@@ -240,11 +252,25 @@ def _check_header(header: list[str]) -> None:
         )
 
 
-def read(data: bytes, nomenclature: Nomenclature) -> Content:
+def read_from_excel(data: bytes, nomenclature: Nomenclature, limits: Limits = REQUEST_LIMITS) -> Content:
+    """A state from CSV as ``write_for_excel`` gives it: as ``read``, without the apostrophes that it adds.
+
+    :raises Invalid: as ``read`` does.
+    """
+    return read(data, nomenclature, limits, meant=harmed)
+
+
+def read(
+    data: bytes, nomenclature: Nomenclature, limits: Limits = REQUEST_LIMITS, *, meant: Callable[[str], str] = str
+) -> Content:
     """A state from CSV as ``write`` gives it; only ``code`` and ``libelle`` are required.
 
+    ``meant`` turns a cell as it stands into what it means.
+
     :raises Invalid: with the line, the column, the value and what is accepted, for the first hundred problems.
+    :raises TooLarge: beyond the limits.
     """
+    limits.check(data)
     problems: list[Problem] = []
     concepts: dict[str, Concept] = {}
     lines: dict[str, int] = {}
@@ -252,7 +278,8 @@ def read(data: bytes, nomenclature: Nomenclature) -> Content:
     same: list[str] = []
     members: dict[str, list[str]] = {}
     columns: set[str] = set()
-    for line, row in rows(data):
+    for line, cells in rows(data):
+        row = {column: meant(cell) for column, cell in cells.items()}
         if not columns:
             columns = set(row)
             _check_columns(row)
@@ -269,6 +296,8 @@ def read(data: bytes, nomenclature: Nomenclature) -> Content:
             same.append(code)
         for group in split_cell(row.get("groupes", "")):
             members.setdefault(group, []).append(code)
+    if not columns:
+        problems.append(Problem("csv_is_readable", "aucun concept", where="ligne 2", accepted="un concept par ligne"))
     if problems:
         raise Invalid(problems[:100], len(problems))
     # A table has no place for a group's label: the code stands for it until the draft finds the label in its base.
@@ -315,15 +344,12 @@ class _Row:
         )
 
     def concept(self) -> Concept:
-        values = {
-            name: texts(
-                (column.partition("@")[2] or "fr", text)
-                for column, cell in self.row.items()
-                if column.partition("@")[0] == base
-                for text in split_cell(cell)
-            )
-            for base, name in TEXT_COLUMNS.items()
-        }
+        pairs: dict[str, list[tuple[str, str]]] = {name: [] for name in TEXT_COLUMNS.values()}
+        for column, cell in self.row.items():
+            base, _, language = column.partition("@")
+            if cell and base in TEXT_COLUMNS:
+                pairs[TEXT_COLUMNS[base]] += ((language or "fr", text) for text in split_cell(cell))
+        values = {name: texts(found) for name, found in pairs.items()}
         if not self.row["code"]:
             self.refuse("code", "code absent", "un code")
         status = self.choice("statut", STATUSES)

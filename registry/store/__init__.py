@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from registry.errors import Damaged
@@ -31,6 +33,15 @@ class Store(Drafts, Crosswalks):
         found = self.database.schema()
         if found != SCHEMA:
             raise Damaged(f"schema {found or 'absent'}, this version of Socle needs {SCHEMA}: run `socle migrate`")
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Make what the methods called inside write one transaction: all of it, or nothing.
+
+        :raises Busy: if too many writers wait already, or the lock is not had in time.
+        """
+        with self.database.writing():
+            yield
 
     def close(self) -> None:
         """Close every connection."""

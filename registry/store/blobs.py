@@ -6,11 +6,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from registry.errors import Busy, Damaged
+
+_CHUNK = 1 << 20
 
 
 class Blob(NamedTuple):
@@ -37,20 +39,19 @@ class Blobs:
         digest, size = hashlib.sha256(), 0
         descriptor, name = tempfile.mkstemp(dir=temporary, prefix=f"{os.getpid()}-")
         try:
-            with os.fdopen(descriptor, "wb", buffering=1 << 20) as stream:
-                for piece in pieces:
-                    digest.update(piece)
-                    size += len(piece)
-                    stream.write(piece)
+            with os.fdopen(descriptor, "wb") as stream:
+                for chunk in _chunks(pieces):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    stream.write(chunk)
                 stream.flush()
                 os.fsync(stream.fileno())
             path = self._path(digest.hexdigest())
-            if not path.parent.is_dir():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                for folder in (path.parent.parent, self.folder):
-                    _sync(folder)
+            path.parent.mkdir(parents=True, exist_ok=True)
             Path(name).replace(path)
-            _sync(path.parent)
+            # Folders that are there already may be the work of a writer that died before it synced them.
+            for folder in (path.parent, path.parent.parent, self.folder, self.folder.parent):
+                _sync(folder)
         except OSError as error:
             Path(name).unlink(missing_ok=True)
             raise Busy(f"release files: {error.strerror}") from error
@@ -102,6 +103,20 @@ class Blobs:
 
     def _path(self, sha256: str) -> Path:
         return self.folder / "sha256" / sha256[:2] / sha256
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of a megabyte or so: a release comes in a million lines, each too small to hash."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _CHUNK:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    yield b"".join(waiting)
 
 
 def _now(folder: Path) -> float:

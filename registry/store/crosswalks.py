@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, and_, bindparam, exists, func, insert, or_, select
 
 from registry import signing
 from registry.crosswalks import CodeList, CrosswalkEdition, LocalCode, Mapping, Organisation, crosswalk_csv, list_csv
@@ -27,6 +27,16 @@ class ListEdition:
     issued: datetime
     codes: int
     sha256: str
+
+
+class LocalUse(NamedTuple):
+    """A local code that a crosswalk in force maps to a shared concept: whose it is, its label, the relation."""
+
+    edition: CrosswalkEdition
+    organisation: Organisation
+    code_list: CodeList
+    mapping: Mapping
+    label: str
 
 
 _EDITIONS = (
@@ -56,6 +66,39 @@ _MAPPINGS = (
     )
     .where(t.mapping.c.crosswalk_edition_id == bindparam("edition"))
     .order_by(t.mapping.c.local_code, t.mapping.c.target_code)
+)
+_later = t.crosswalk_edition.alias("later")
+_USES = (
+    _EDITIONS.add_columns(
+        t.mapping,
+        t.local_code.c.label,
+        t.organisation.c.document.label("organisation_document"),
+        t.code_list.c.document.label("list_document"),
+    )
+    .join(t.mapping, t.mapping.c.crosswalk_edition_id == t.crosswalk_edition.c.id)
+    .join(
+        t.local_code,
+        (t.local_code.c.list_edition_id == t.crosswalk_edition.c.list_edition_id)
+        & (t.local_code.c.code == t.mapping.c.local_code),
+    )
+    .where(
+        t.nomenclature.c.slug == bindparam("nomenclature_"),
+        t.mapping.c.target_code == bindparam("code"),
+        t.crosswalk_edition.c.valid_from <= bindparam("day"),
+        # Only the last edition that applies on the day speaks for its crosswalk.
+        ~exists().where(
+            _later.c.crosswalk_id == t.crosswalk_edition.c.crosswalk_id,
+            _later.c.valid_from <= bindparam("day"),
+            or_(
+                _later.c.valid_from > t.crosswalk_edition.c.valid_from,
+                and_(
+                    _later.c.valid_from == t.crosswalk_edition.c.valid_from,
+                    _later.c.number > t.crosswalk_edition.c.number,
+                ),
+            ),
+        ),
+    )
+    .order_by(t.organisation.c.slug, t.code_list.c.slug, t.mapping.c.local_code)
 )
 _FROM_LOCAL = _MAPPINGS.where(t.mapping.c.local_code.in_(bindparam("codes", expanding=True)))
 _FROM_SHARED = _MAPPINGS.where(t.mapping.c.target_code.in_(bindparam("codes", expanding=True)))
@@ -320,6 +363,21 @@ class Crosswalks(Releases):
                 batch = list((codes or ())[start : start + 500])
                 found += [(_mapping(row), row.label) for row in connection.execute(query, {**bound, "codes": batch})]
             return found
+
+    def local_uses(self, nomenclature: str, code: str, day: date, *, limit: int = 500) -> list[LocalUse]:
+        """Local codes that the crosswalks in force on a day map to a shared concept, by organisation and list."""
+        bound = {"nomenclature_": nomenclature, "code": code, "day": day.isoformat()}
+        with self.database.reading() as connection:
+            return [
+                LocalUse(
+                    _edition(row),
+                    Organisation(**orjson.loads(row.organisation_document)),
+                    CodeList(**orjson.loads(row.list_document)),
+                    _mapping(row),
+                    row.label,
+                )
+                for row in connection.execute(_USES.limit(limit), bound)
+            ]
 
     def local_labels(self, edition: CrosswalkEdition, codes: Sequence[str]) -> dict[str, LocalCode]:
         """The local codes among those given, from the edition of the list that the crosswalk maps."""

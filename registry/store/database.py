@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, select, table, text
 
-from registry.errors import Busy, Conflict, Damaged
+from registry.errors import Busy, Conflict, Damaged, Invalid, Problem
 
 SCHEMA = "0001"
 """The migration that this code needs, as Alembic names it."""
@@ -137,8 +137,13 @@ def _named_errors() -> Iterator[None]:
         raise Busy(message) from error
     except exc.InterfaceError as error:
         raise Busy(str(error.orig)) from error
+    except exc.DataError as error:
+        message = "valeur que la base de données ne peut pas tenir"
+        raise Invalid([Problem("value_is_storable", message, accepted="du texte sans caractère nul")]) from error
     except exc.DBAPIError as error:
         raise Damaged(str(error.orig).splitlines()[0]) from error
+    except exc.NoResultFound as error:
+        raise Damaged("a row that another one names is missing") from error
 
 
 def migrate(url: str) -> None:

@@ -20,6 +20,7 @@ from registry.store.releases import (
     decision_json,
     heading_from,
     heading_json,
+    insert_all,
     nomenclature_id,
 )
 
@@ -78,16 +79,15 @@ class Drafts(Releases):
                 )
                 .returning(t.draft.c.id)
             ).scalar_one()
-            rows = [
+            rows = (
                 {
                     "draft_id": draft_id,
                     "code": code,
                     "state": orjson.dumps(concept_state(concept)).decode() if concept else None,
                 }
                 for code, concept in concepts.items()
-            ]
-            if rows:
-                connection.execute(insert(t.draft_concept), rows)
+            )
+            insert_all(connection, t.draft_concept, rows)
             return int(draft_id)
 
     def draft(self, draft_id: int) -> Draft:

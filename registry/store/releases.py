@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from itertools import islice
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, union, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, union, union_all, update
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
 from registry import signing
@@ -27,6 +29,7 @@ from registry.model import (
     Release,
     Texts,
     Version,
+    mainline,
     texts,
 )
 from registry.store import tables as t
@@ -34,6 +37,8 @@ from registry.store.blobs import Blob, Blobs
 from registry.store.database import Database
 
 NO_DAY = date(1, 1, 1)
+BATCH = 1_000
+"""How many rows are written, or read beside others, at a time."""
 
 
 class Rendition(NamedTuple):
@@ -67,17 +72,18 @@ class Row(NamedTuple):
 
 
 class FeedItem(NamedTuple):
-    """A page of what happened in one release: the changes, and whether the release has more of them."""
+    """Some of what happened in one release."""
 
     edition: Edition
-    nomenclature: Nomenclature
     changes: ChangeSet
-    more: bool
 
 
 def holds(table: Any, number: ColumnElement[int] | int) -> ColumnElement[bool]:
-    """The condition that an interval's row is of the release ``number``."""
-    return and_(table.c.since <= number, or_(table.c.until.is_(None), table.c.until > number))
+    """The condition that an interval's row is of the release ``number``.
+
+    The sums keep SQLite from going through all rows that began before a release to find those of one code.
+    """
+    return and_(table.c.since + 0 <= number, or_(table.c.until.is_(None), table.c.until + 0 > number))
 
 
 _scheme: BindParameter[int] = bindparam("scheme")
@@ -94,11 +100,18 @@ _NARROWER = (
     .where(_at(t.broader_state), t.broader_state.c.broader == bindparam("code"))
     .order_by(t.broader_state.c.code)
 )
-_LINKS = (
-    select(t.link_state.c.old, t.link_state.c.new, t.link_state.c.date, t.link_state.c.kind)
-    .where(_at(t.link_state), or_(t.link_state.c.old == bindparam("code"), t.link_state.c.new == bindparam("code")))
-    .order_by(t.link_state.c.date, t.link_state.c.old, t.link_state.c.new)
-)
+# Two searches, by what is old and by what is new: each has an index.
+_LINKS = union_all(
+    *(
+        select(t.link_state.c.old, t.link_state.c.new, t.link_state.c.date, t.link_state.c.kind).where(
+            _at(t.link_state), condition
+        )
+        for condition in (
+            t.link_state.c.old == bindparam("code"),
+            and_(t.link_state.c.new == bindparam("code"), t.link_state.c.old != bindparam("code")),
+        )
+    )
+).order_by("date", "old", "new")
 _STATES = select(t.concept_state.c.state).where(
     _at(t.concept_state), t.concept_state.c.code.in_(bindparam("codes", expanding=True))
 )
@@ -114,7 +127,7 @@ _EDITIONS = (
     .join(t.nomenclature, t.nomenclature.c.id == t.release.c.nomenclature_id)
     .outerjoin(
         _before,
-        and_(_before.c.nomenclature_id == t.release.c.nomenclature_id, _before.c.number == t.release.c.number - 1),
+        and_(_before.c.nomenclature_id == t.release.c.nomenclature_id, _before.c.number == t.release.c.follows),
     )
     .outerjoin(t.withdrawal, t.withdrawal.c.release_id == t.release.c.id)
 )
@@ -182,19 +195,21 @@ class Releases:
         """
         return self._release(slug, version)[1]
 
-    def in_force(self, slug: str, at: date, known_at: datetime) -> Edition:
+    def in_force(self, slug: str, at: date, known_at: datetime | None = None) -> Edition:
         """The release in force on a day, as known at an instant: issued by then and not withdrawn by then.
 
-        Of these, the one with the greatest ``valid_from`` not after the day, then the greatest number.
+        Of these, the one with the greatest ``valid_from`` not after the day, then the greatest number. Without
+        ``known_at`` all that the registry holds is known, whatever the clock of this machine says.
 
         :raises NotFound: if none was in force, with the day from which one is.
         """
-        editions = self.editions(slug)
-        known = [
-            edition
-            for edition in editions
-            if edition.issued <= known_at and not (edition.withdrawn_at and edition.withdrawn_at <= known_at)
-        ]
+
+        def is_known(edition: Edition) -> bool:
+            if known_at is None:
+                return edition.withdrawn_at is None
+            return edition.issued <= known_at and not (edition.withdrawn_at and edition.withdrawn_at <= known_at)
+
+        known = [edition for edition in self.editions(slug) if is_known(edition)]
         valid = [edition for edition in known if edition.valid_from <= at]
         if not valid:
             first = min((edition.valid_from for edition in known), default=None)
@@ -204,12 +219,14 @@ class Releases:
     def latest(self, slug: str) -> Edition:
         """The release issued last that is not withdrawn, perhaps not yet in force.
 
+        An erratum of an older MAJOR comes after the release that overtook it, and does not take its place.
+
         :raises NotFound: if there is none.
         """
-        standing = [edition for edition in self.editions(slug) if edition.withdrawn_at is None]
-        if not standing:
+        newest = mainline([edition for edition in self.editions(slug) if edition.withdrawn_at is None])
+        if newest is None:
             raise NotFound("release", slug)
-        return standing[-1]
+        return newest
 
     def heading(self, slug: str, version: str) -> Nomenclature:
         """The nomenclature as a release describes it.
@@ -370,7 +387,7 @@ class Releases:
             return [_brief(row.state) for row in rows]
 
     def history(self, slug: str, code: str) -> list[tuple[Edition, ChangeSet]]:
-        """Each release that changed the code, with what it changed, oldest first.
+        """Each release that changed the code, with what it changed in it alone, oldest first.
 
         :raises NotFound: if no release of the nomenclature knows the code.
         """
@@ -387,7 +404,7 @@ class Releases:
             if not numbers:
                 raise NotFound("concept", f"{slug}/{code}")
             return [
-                (editions[number], self._passage(connection, slug, scheme, number - 1, number, {code}))
+                (editions[number], self._passage(connection, slug, scheme, editions[number].follows, number, {code}))
                 for number in numbers
                 if number in editions
             ]
@@ -420,19 +437,18 @@ class Releases:
                     break
                 scheme = nomenclature_id(connection, edition.nomenclature)
                 start = after if edition.seq == seq else ""
-                codes = sorted(
-                    code
-                    for code in _touched(connection, scheme, edition.number - 1, edition.number)
-                    if code > start or edition.seq > seq
-                )
-                if edition.seq == seq and not codes:
+                ends = edition.follows, edition.number
+                codes = {code for code in _touched(connection, scheme, *ends) if code > start or edition.seq > seq}
+                if edition.number != edition.follows + 1:
+                    # What the releases in between changed and this one does not have is touched, and unchanged.
+                    whole = self._passage(connection, edition.nomenclature, scheme, *ends, codes)
+                    codes = {change.code for change in whole.changes if change.kinds or change.lineage}
+                page = sorted(codes)[:left]
+                if edition.seq == seq and not page:
                     continue
-                page = self._passage(
-                    connection, edition.nomenclature, scheme, edition.number - 1, edition.number, set(codes[:left])
-                )
-                heading = self._release(edition.nomenclature, edition.version)[2]
-                found.append(FeedItem(edition, heading, page, len(codes) > left))
-                left -= len(codes[:left]) or 1
+                changes = self._passage(connection, edition.nomenclature, scheme, *ends, set(page))
+                found.append(FeedItem(edition, changes))
+                left -= len(page) or 1
             return found
 
     # The log
@@ -501,11 +517,13 @@ class Releases:
             if any(edition.version == release.version for edition in editions):
                 raise AlreadyPublished(f"{nomenclature.slug}@{release.version}")
             last = editions[-1] if editions else None
-            if (last.version if last else "") != base:
+            newest = mainline(editions)
+            if (newest.version if newest else "") != base:
                 raise Conflict(
-                    f"{nomenclature.slug}: the last release is {last.version if last else 'none'}, not {base}"
+                    f"{nomenclature.slug}: the last release is {newest.version if newest else 'none'}, not {base}"
                 )
             number = last.number + 1 if last else 1
+            follows = next((edition.number for edition in editions if edition.version == (corrects or base)), 0)
             head = connection.execute(select(t.log).order_by(t.log.c.seq.desc()).limit(1)).one_or_none()
             seq, previous = (head.seq + 1, head.sha256) if head else (1, signing.FIRST)
             described = {
@@ -564,6 +582,7 @@ class Releases:
                     id=release_id,
                     nomenclature_id=scheme,
                     number=number,
+                    follows=follows,
                     version=release.version,
                     valid_from=release.valid_from.isoformat(),
                     issued=signing.instant(issued),
@@ -592,28 +611,20 @@ class Releases:
         """Close the intervals that the release ends and open those that it begins; the rest is left alone."""
         bound = {"scheme": scheme, "number": last.number if last else 0}
         for table, rows in _rows_of(release):
-            keys = [column.name for column in table.primary_key if column.name not in ("nomenclature_id", "since")]
-            values = [column.name for column in table.c if column.name not in ("nomenclature_id", "since", "until")]
-            wanted = {tuple(row[key] for key in keys): row for row in rows}
-            closing = []
-            for found in connection.execute(select(table).where(_at(table)), bound):
-                key = tuple(getattr(found, name) for name in keys)
-                row = wanted.get(key)
-                if row is not None and all(row.get(name) == getattr(found, name) for name in values):
-                    del wanted[key]
-                else:
-                    closing.append({f"_{name}": getattr(found, name) for name in keys} | {"_until": number})
-            if closing:
-                condition = and_(
-                    table.c.nomenclature_id == scheme,
-                    table.c.until.is_(None),
-                    *(table.c[name] == bindparam(f"_{name}") for name in keys),
-                )
-                connection.execute(update(table).where(condition).values(until=bindparam("_until")), closing)
-            if wanted:
-                connection.execute(
-                    insert(table), [{**row, "nomenclature_id": scheme, "since": number} for row in wanted.values()]
-                )
+            opening: Iterable[dict[str, Any]] = rows
+            if last is not None:
+                keys = [column.name for column in table.primary_key if column.name not in ("nomenclature_id", "since")]
+                stored = connection.execute(_all(table), bound, execution_options={"yield_per": BATCH})
+                closing, opening = _differences(stored, rows, keys)
+                if closing:
+                    condition = and_(
+                        table.c.nomenclature_id == scheme,
+                        table.c.until.is_(None),
+                        *(table.c[name] == bindparam(f"_{name}") for name in keys),
+                    )
+                    ends = [{f"_{name}": row[name] for name in keys} | {"_until": number} for row in closing]
+                    connection.execute(update(table).where(condition).values(until=bindparam("_until")), ends)
+            insert_all(connection, table, ({**row, "nomenclature_id": scheme, "since": number} for row in opening))
 
     # Shared by the methods above
 
@@ -637,13 +648,24 @@ class Releases:
     def _passage(
         self, connection: Connection, slug: str, scheme: int | None, before: int, after: int, codes: set[str]
     ) -> ChangeSet:
-        """The change set between two release numbers (0: before the first), restricted to codes."""
-        sides = [self._partial(connection, slug, scheme, number, codes) for number in (before, after)]
-        common = sides[0].links & sides[1].links
-        old, new = (side.with_heading(links=side.links - common) for side in sides)
-        return change_set(old, new)
+        """The change set between two release numbers (0: before the first), with the changes of some codes only.
+
+        All links that differ are looked at, whatever the codes: the shape of an event is told by its links together.
+        """
+        old, new = (self._partial(connection, slug, scheme, number, codes) for number in (before, after))
+        low, high = sorted((before, after))
+        rows = connection.execute(
+            select(t.link_state).where(t.link_state.c.nomenclature_id == scheme, _between(t.link_state, low, high))
+        ).all()
+        links = (
+            frozenset(_links(row for row in rows if row.since <= number and (row.until is None or row.until > number)))
+            for number in (before, after)
+        )
+        changes = change_set(*(side.with_heading(links=found) for side, found in zip((old, new), links, strict=True)))
+        return replace(changes, changes=tuple(change for change in changes.changes if change.code in codes))
 
     def _partial(self, connection: Connection, slug: str, scheme: int | None, number: int, codes: set[str]) -> Release:
+        """A release with some of its concepts only, and without its lineage."""
         edition = connection.execute(
             _EDITIONS.where(t.release.c.nomenclature_id == scheme, t.release.c.number == number)
         ).one_or_none()
@@ -655,19 +677,13 @@ class Releases:
         for start in range(0, len(wanted), 500):
             rows = connection.execute(_STATES, {**bound, "codes": wanted[start : start + 500]})
             concepts.update((concept.code, concept) for concept in (_concept(row.state) for row in rows))
-        links = (
-            link
-            for link in _links(connection.execute(_all(t.link_state), bound))
-            if link.old in codes or link.new in codes
-        )
         groups = tuple(_group(row.state) for row in connection.execute(_all(t.group_state), bound))
         return Release(
             heading_from(edition.heading),
             edition.version,
             date.fromisoformat(edition.valid_from),
             concepts,
-            frozenset(links),
-            groups,
+            groups=groups,
         )
 
 
@@ -675,11 +691,14 @@ def _touched(connection: Connection, scheme: int | None, low: int, high: int) ->
     """Codes whose state or lineage differs between two release numbers, or differed in between."""
     marks = []
     for table, names in ((t.concept_state, ("code",)), (t.link_state, ("old", "new"))):
-        between = or_(
-            and_(table.c.since > low, table.c.since <= high), and_(table.c.until > low, table.c.until <= high)
-        )
+        between = _between(table, low, high)
         marks += [select(table.c[name]).where(table.c.nomenclature_id == scheme, between) for name in names]
     return set(connection.execute(union(*marks)).scalars())
+
+
+def _between(table: Any, low: int, high: int) -> ColumnElement[bool]:
+    """The condition that an interval begins or ends after release ``low`` and by release ``high``."""
+    return or_(and_(table.c.since > low, table.c.since <= high), and_(table.c.until > low, table.c.until <= high))
 
 
 def _elsewhere(connection: Connection, slug: str, code: str) -> dict[str, object]:
@@ -724,7 +743,41 @@ def _all(table: Any) -> Any:
     return select(table).where(_at(table)).order_by(*table.primary_key)
 
 
+def insert_all(connection: Connection, table: Any, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows as they come, so that a hundred thousand of them are never in memory together."""
+    rows = iter(rows)
+    while batch := list(islice(rows, BATCH)):
+        connection.execute(insert(table), batch)
+
+
+def _differences(
+    stored: Iterable[Any], wanted: Iterator[dict[str, Any]], keys: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The stored rows that are no longer wanted as they are, and the wanted rows that are not stored so.
+
+    Both come in the order of their keys and are walked side by side: only what differs is kept in memory.
+    """
+    closing: list[dict[str, Any]] = []
+    opening: list[dict[str, Any]] = []
+    row = next(wanted, None)
+    for found in stored:
+        held = found._mapping
+        key = [held[name] for name in keys]
+        while row is not None and [row[name] for name in keys] < key:
+            opening.append(row)
+            row = next(wanted, None)
+        if row is None or [row[name] for name in keys] != key:
+            closing.append(held)
+            continue
+        if any(held[name] != value for name, value in row.items()):
+            closing.append(held)
+            opening.append(row)
+        row = next(wanted, None)
+    return closing, opening + ([row, *wanted] if row is not None else [])
+
+
 def _rows_of(release: Release) -> Iterator[tuple[Any, Iterator[dict[str, Any]]]]:
+    """The rows that a release wants in each table of states, in the order of their keys."""
     yield (
         t.concept_state,
         (
@@ -736,25 +789,20 @@ def _rows_of(release: Release) -> Iterator[tuple[Any, Iterator[dict[str, Any]]]]
                 "valid_until": concept.valid_until.isoformat() if concept.valid_until else None,
                 "state": orjson.dumps(concept_state(concept)).decode(),
             }
-            for code, concept in release.concepts.items()
+            for code, concept in sorted(release.concepts.items(), key=itemgetter(0))
         ),
     )
-    yield (
-        t.broader_state,
-        (
-            {"broader": broader, "code": code}
-            for code, concept in release.concepts.items()
-            for broader in (concept.broader or ("",))
-        ),
-    )
+    above = ((broader, code) for code, concept in release.concepts.items() for broader in (concept.broader or ("",)))
+    yield t.broader_state, ({"broader": broader, "code": code} for broader, code in sorted(above))
     yield (
         t.link_state,
         (
             {"old": link.old, "new": link.new, "date": link.date.isoformat(), "kind": link.kind}
-            for link in release.links
+            for link in sorted(release.links)
         ),
     )
-    yield (t.group_state, ({"code": group.code, "state": group_json(group)} for group in release.groups))
+    groups = sorted(release.groups, key=attrgetter("code"))
+    yield t.group_state, ({"code": group.code, "state": group_json(group)} for group in groups)
 
 
 def _concept(state: str) -> Concept:
@@ -829,6 +877,7 @@ def _edition(row: Any, *, pinned: bool = False) -> Edition:
         nomenclature=row.slug,
         version=row.version,
         number=row.number,
+        follows=row.follows,
         seq=row.seq,
         valid_from=date.fromisoformat(row.valid_from),
         issued=datetime.fromisoformat(row.issued).astimezone(UTC),

@@ -88,6 +88,7 @@ release = _table(
     Column("id", Integer, primary_key=True),
     _reference("nomenclature_id", "nomenclature.id"),
     _integer("number"),
+    _integer("follows"),
     _text("version"),
     _text("valid_from"),
     _text("issued"),
@@ -100,7 +101,10 @@ release = _table(
     _text("decision"),
     UniqueConstraint("nomenclature_id", "number"),
     UniqueConstraint("nomenclature_id", "version"),
-    CheckConstraint("number >= 1 AND concepts >= deprecated AND deprecated >= 0", name="counts"),
+    CheckConstraint(
+        "number >= 1 AND follows >= 0 AND follows < number AND concepts >= deprecated AND deprecated >= 0",
+        name="counts",
+    ),
     CheckConstraint("length(content_sha256) = 64 AND length(valid_from) = 10", name="shapes"),
 )
 

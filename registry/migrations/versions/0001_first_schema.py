@@ -29,6 +29,12 @@ INTERVALS = {
     "link_state": ("old", "new", "date", "kind"),
     "group_state": ("code", "state"),
 }
+OPEN_KEYS = {
+    "concept_state": ("code",),
+    "broader_state": ("broader", "code"),
+    "link_state": ("old", "new", "date"),
+    "group_state": ("code",),
+}
 SEALED_BY = {
     "local_code": ("list_edition", "list_edition_id"),
     "mapping": ("crosswalk_edition", "crosswalk_edition_id"),
@@ -41,14 +47,20 @@ def upgrade() -> None:
     for table in IMMUTABLE:
         _refuse(table, "UPDATE", "", f"{table} never changes")
         _refuse(table, "DELETE", "", f"{table} never goes")
-        keys = " AND ".join(f"{key} = NEW.{key}" for key in _keys(table))
-        # INSERT OR REPLACE deletes without firing a delete trigger: an existing key is refused before it does.
-        _refuse(table, "INSERT", _exists(table, keys), f"{table} never changes")
+        # INSERT OR REPLACE deletes without firing a delete trigger, on a connection without recursive triggers:
+        # whatever unique key exists is refused before it does.
+        taken = (" AND ".join(f"{column} = NEW.{column}" for column in key) for key in _keys(table))
+        _refuse(table, "INSERT", " OR ".join(_exists(table, key) for key in taken), f"{table} never changes")
     for table, (seal, column) in SEALED_BY.items():
         _refuse(table, "INSERT", _exists(seal, f"id = NEW.{column}"), f"{table} is sealed")
     for table, columns in INTERVALS.items():
         published = "SELECT 1 FROM release r WHERE r.nomenclature_id = NEW.nomenclature_id AND r.number >= NEW"
         _refuse(table, "INSERT", f"EXISTS ({published}.since)", f"{table} is sealed")
+        if op.get_bind().dialect.name == "sqlite":
+            # As above: the unique index on open intervals refuses a second one, but for INSERT OR REPLACE.
+            key = " AND ".join(f"{column} = NEW.{column}" for column in OPEN_KEYS[table])
+            opened = _exists(table, f"until IS NULL AND nomenclature_id = NEW.nomenclature_id AND {key}")
+            _refuse(table, "INSERT", f"NEW.until IS NULL AND {opened}", f"{table} is open")
         changed = " OR ".join(
             f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in ("nomenclature_id", "since", *columns)
         )
@@ -65,14 +77,18 @@ def _exists(table: str, condition: str) -> str:
     return f"EXISTS (SELECT 1 FROM {table} WHERE {condition})"  # noqa: S608 -- names and conditions of this file only.
 
 
-def _keys(table: str) -> tuple[str, ...]:
+def _keys(table: str) -> tuple[tuple[str, ...], ...]:
+    """The unique keys of a table whose rows never change."""
     return {
-        "log": ("seq",),
-        "withdrawal": ("release_id",),
-        "file": ("release_id", "format"),
-        "local_code": ("list_edition_id", "code"),
-        "mapping": ("crosswalk_edition_id", "local_code", "target_code"),
-    }.get(table, ("id",))
+        "release": (("id",), ("nomenclature_id", "number"), ("nomenclature_id", "version")),
+        "log": (("seq",), ("sha256",)),
+        "withdrawal": (("release_id",),),
+        "file": (("release_id", "format"),),
+        "list_edition": (("id",), ("code_list_id", "number")),
+        "local_code": (("list_edition_id", "code"),),
+        "crosswalk_edition": (("id",), ("crosswalk_id", "number")),
+        "mapping": (("crosswalk_edition_id", "local_code", "target_code"),),
+    }[table]
 
 
 def _refuse(table: str, action: str, condition: str, message: str) -> None:
@@ -258,6 +274,7 @@ def _tables() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("nomenclature_id", sa.Integer(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("follows", sa.Integer(), nullable=False),
         sa.Column("version", TEXT, nullable=False),
         sa.Column("valid_from", TEXT, nullable=False),
         sa.Column("issued", TEXT, nullable=False),
@@ -269,7 +286,10 @@ def _tables() -> None:
         sa.Column("heading", TEXT, nullable=False),
         sa.Column("decision", TEXT, nullable=False),
         sa.CheckConstraint("length(content_sha256) = 64 AND length(valid_from) = 10", name="ck_release_shapes"),
-        sa.CheckConstraint("number >= 1 AND concepts >= deprecated AND deprecated >= 0", name="ck_release_counts"),
+        sa.CheckConstraint(
+            "number >= 1 AND follows >= 0 AND follows < number AND concepts >= deprecated AND deprecated >= 0",
+            name="ck_release_counts",
+        ),
         sa.ForeignKeyConstraint(["nomenclature_id"], ["nomenclature.id"], name="fk_release_nomenclature_id"),
         sa.PrimaryKeyConstraint("id", name="pk_release"),
         sa.UniqueConstraint("nomenclature_id", "number", name="uq_release_nomenclature_id_number"),
