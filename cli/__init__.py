@@ -8,7 +8,8 @@
 ``operations``            init, migrate, settings, doctor, reindex
 ``serving``               serve
 ``nomenclatures``         nomenclatures, releases
-``reading``               show, history, search, diff, export, changes, log
+``reading``               show, history, diff, export, changes, log
+``search``                search, candidates
 ``drafts``                draft, publish
 ``crosswalks``            crosswalk
 ========================  ==========================================================================

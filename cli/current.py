@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
-from typing import IO, Any, TypeVar
+from datetime import date, datetime
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cli import values
-from registry import finding, opening
+from registry import opening
 from registry import settings as settings_
 from registry.errors import TooLarge
 from registry.model import Edition, today
-from registry.search import Index
+from registry.sandbox import OPERATOR_LIMITS
 from registry.settings import Settings
 from registry.store import Store
 
-MOST_BYTES = 512 << 20
+if TYPE_CHECKING:
+    from registry.search import Index
+
+MOST_BYTES = OPERATOR_LIMITS.bytes_in
 """The largest file that a command reads: it is held in memory."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -37,6 +40,8 @@ def store() -> Store:
 
 def index(registry: Store) -> Index:
     """The search index of the releases in force today."""
+    from registry import finding  # Whoosh takes long to import, and only searches need it.
+
     return finding.current_index(registry, settings().index, today())
 
 
@@ -63,7 +68,7 @@ def edition(
         return registry.latest(slug)
     if release and release != "current":
         return registry.edition(slug, release)
-    return registry.in_force(slug, at or today(), known_at or datetime.now(UTC))
+    return registry.in_force(slug, at or today(), known_at)
 
 
 def contents(stream: IO[bytes]) -> bytes:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 
 from cli import current, output
-from registry import opening
-from registry.errors import Damaged
+from registry import opening, shipped
 from registry.model import today
+
+STATES = {"ok": "bon", "mended": "réparé", "damaged": "ENDOMMAGÉ"}
 
 
 @click.command()
@@ -19,13 +19,12 @@ def init() -> None:
 
     What is there already is left alone, so it can be run at any time.
     """
-    created = opening.prepare(current.settings())
-    registry = current.store()
-    swept = registry.blobs.sweep(registry.named_files())
-    from registry import shipped  # It reads every format, which a registry that stands needs for nothing else.
-
-    output.progress("Publication des données livrées…")
-    count = shipped.publish(registry, lambda line: click.echo(f"publié : {line}"))
+    with opening.alone(current.settings()):
+        created = opening.prepare(current.settings())
+        registry = current.store()
+        swept = registry.blobs.sweep(registry.named_files())
+        output.progress("Publication des données livrées…")
+        count = shipped.publish(registry, lambda line: click.echo(f"publié : {line}"))
     done = [("schéma créé", created), (f"{swept} fichiers abandonnés enlevés", swept), (f"{count} publications", count)]
     told = ", ".join(text for text, happened in done if happened) or "rien à faire"
     click.echo(f"registre prêt dans {current.settings().data_dir} : {told}")
@@ -56,13 +55,11 @@ def doctor() -> None:
     from registry import doctor as doctor_
 
     found = list(doctor_.examine(current.store(), current.settings().index, today()))
-    output.listing([asdict(one) for one in found], _told(found))
+    output.listing(
+        [asdict(one) for one in found], output.table((STATES[one.state], one.object, one.message) for one in found)
+    )
     if any(one.state == "damaged" for one in found):
         click.get_current_context().exit(5)
-
-
-def _told(found: Sequence[object]) -> list[str]:
-    return []
 
 
 @click.command()

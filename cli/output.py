@@ -53,7 +53,9 @@ def json_option(command: _Command) -> _Command:
         ctx.meta[_AS_JSON] = value
 
     # Read before the others, so that what is wrong with them is already told in JSON.
-    option = click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=keep, help="Answer in JSON.")
+    option = click.option(
+        "--json", is_flag=True, is_eager=True, expose_value=False, callback=keep, help="Answer in JSON."
+    )
     return option(command)
 
 

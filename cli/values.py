@@ -10,7 +10,7 @@ import click
 from registry.model import Acceptance, Version
 
 
-class _Shaped(click.ParamType):
+class _Shaped(click.ParamType[Any]):
     """A value read from text: ``read`` raises ValueError for text of another shape, ``name`` says which is accepted."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
