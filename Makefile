@@ -11,7 +11,7 @@ export PIP_ROOT_USER_ACTION := ignore
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench faults fuzz wheel-check lock clean postgresql
+.PHONY: help run test check format bench relevance faults fuzz wheel-check lock clean postgresql
 MAKEFLAGS += --no-print-directory
 
 help: ## List these targets
@@ -36,6 +36,9 @@ format: $(STAMP) ## Rewrite the code in the house format, with the lint fixes th
 
 bench: $(STAMP) ## Measure time and memory at size
 	@$(BIN)/python -m benchmarks
+
+relevance: $(STAMP) ## Measure how good search and candidates are, part by part, and list what fails
+	@$(BIN)/python -m benchmarks.relevance
 
 faults: $(STAMP) postgresql ## The fault tests at full length: kills and failing writes, hundreds of times
 	@SOCLE_FAULTS=full $(BIN)/python -m pytest -m faults -p no:randomly
@@ -86,12 +89,17 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The tests run a PostgreSQL server of their own; only its programs have to be there.
+# The tests run a PostgreSQL server and a browser of their own, and fail system calls with strace; only the programs
+# have to be there.
 postgresql: $(STAMP)
-	@$(BIN)/python -m tests.postgres 2>/dev/null || { \
+	@{ $(BIN)/python -m tests.postgres && $(BIN)/python -m tests.browser && command -v strace; } >/dev/null 2>&1 || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			echo "Installing the PostgreSQL server, which the tests need"; \
+			echo "Installing what the tests need and this machine lacks of PostgreSQL, Chromium and strace"; \
 			export DEBIAN_FRONTEND=noninteractive; \
-			apt-get -qq update && apt-get -qq install -y --no-install-recommends postgresql >/dev/null; \
+			apt-get -qq update; \
+			$(BIN)/python -m tests.postgres >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends postgresql >/dev/null; \
+			$(BIN)/python -m tests.browser >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium fonts-liberation >/dev/null; \
+			command -v strace >/dev/null || apt-get -qq install -y --no-install-recommends strace >/dev/null; \
 		fi; \
-		$(BIN)/python -m tests.postgres; }
+		$(BIN)/python -m tests.postgres && $(BIN)/python -m tests.browser && \
+			{ command -v strace >/dev/null || { echo "strace is missing (Debian package strace)"; exit 1; }; }; }

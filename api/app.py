@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, redirect
+from flask import Flask
 from flask_smorest import Api
+from jinja2 import StrictUndefined
 
 from api import (
     caching,
+    candidates,
     changes,
     concepts,
     crosswalks,
@@ -15,6 +17,7 @@ from api import (
     errors,
     nomenclatures,
     operations,
+    pages,
     releases,
     search,
     security,
@@ -46,6 +49,10 @@ OPENAPI = {
 }
 
 
+TEMPLATES = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+"""Everything is escaped, whatever the template is called, and a name that nobody gave is an error."""
+
+
 class _Api(Api):
     """flask-smorest without its error handlers: it would turn every 404 of the application into JSON of its own."""
 
@@ -61,28 +68,27 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or settings_.read()
     app = Flask("api", static_folder=None)
+    app.jinja_options = TEMPLATES
     app.config.update(OPENAPI)
     app.json = security.StrictJSON(app)
     current.bind(app, opening.opened(settings), settings)
     security.protect(app, settings)
-    errors.handle(app)
+    errors.handle(app, pages.errors.page)
     caching.install(app)
-    api = _Api(app)
+    api = _Api(app, spec_kwargs={"extra_plugins": [documentation.Answers()]})
     for blueprint in (
         nomenclatures.blueprint,
         releases.blueprint,
         concepts.blueprint,
         search.blueprint,
+        candidates.blueprint,
         changes.blueprint,
         translate.blueprint,
         crosswalks.blueprint,
     ):
         api.register_blueprint(blueprint, url_prefix=PREFIX)
     app.register_blueprint(operations.blueprint)
+    app.register_blueprint(search.opensearch)
     app.register_blueprint(documentation.blueprint(api))
-    app.add_url_rule("/", view_func=_home)
+    app.register_blueprint(pages.blueprint(settings))
     return app
-
-
-def _home() -> Response:
-    return redirect("/api/docs", 303)  # type: ignore[return-value] # werkzeug's Response is Flask's here.

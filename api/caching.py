@@ -17,7 +17,7 @@ import orjson
 from flask import Flask, Response, g, request
 from werkzeug.http import http_date, parse_date
 
-from api import current
+from api import current, negotiation
 from registry.model import today
 from registry.signing import sha256
 
@@ -26,6 +26,7 @@ KEPT_BYTES = 32_000_000
 LARGEST_KEPT = 1_000_000
 _SMALLEST_COMPRESSED = 500
 _KEY_LENGTH = 2_000
+_KEPT_UNDER = ("/api/v1/", "/nomenclatures", "/recherche", "/plan-du-site", "/static/")
 
 
 class _Answer(NamedTuple):
@@ -70,7 +71,10 @@ def install(app: Flask) -> None:
     kept = _Kept()
 
     def before() -> Response | None:
-        if request.method not in ("GET", "HEAD") or not request.path.startswith("/api/v1/"):
+        # What routing refuses, such as a Host that is not trusted, is raised after this: nothing kept may come first.
+        mine = request.path.startswith(_KEPT_UNDER) or request.path == "/"
+        mine = mine and request.routing_exception is None
+        if request.method not in ("GET", "HEAD") or not mine:
             return None
         url = request.full_path
         if len(url) > _KEY_LENGTH:
@@ -102,7 +106,7 @@ def install(app: Flask) -> None:
             pinned = response.headers.get("Cache-Control") == PINNED
             headers = tuple(response.headers.items())
             kept.keep(key, _Answer(response.status_code, body, headers, etag, None if pinned else g.stamp))
-        return _conditional(response, etag)
+        return conditional(response, etag)
 
     app.before_request(before)
     app.after_request(after)
@@ -122,6 +126,7 @@ def answer(
     ``pinned`` says that this address will give these bytes for ever. ``links`` are target by relation (RFC 8288).
     ``location`` is where the same bytes are pinned (Content-Location).
     """
+    negotiation.check(media_type)
     data = body if isinstance(body, bytes) else orjson.dumps(body)
     response = Response(data, mimetype=media_type)
     headers = response.headers
@@ -138,7 +143,7 @@ def answer(
     return response
 
 
-def not_modified(etag: str) -> bool:
+def _not_modified(etag: str) -> bool:
     """Whether the client holds this representation already (If-None-Match compares weakly, RFC 9110 section 13.1.2)."""
     asked = request.headers.get("If-None-Match")
     if asked is None:
@@ -152,15 +157,18 @@ def _opaque(tag: str) -> str:
     return tag.strip().removeprefix("W/").strip('"')
 
 
-def _conditional(response: Response, etag: str) -> Response:
+def conditional(response: Response, etag: str) -> Response:
     """The answer, or a 304 with the headers that a 200 would have had (RFC 9110 section 15.4.5)."""
-    unchanged = not_modified(etag)
-    if request.headers.get("If-None-Match") is None:
+    unchanged = _not_modified(etag)
+    # A date says nothing of an answer that moves: another release may come into force without being newer.
+    if request.headers.get("If-None-Match") is None and response.headers.get("Cache-Control") == PINNED:
         since = parse_date(request.headers.get("If-Modified-Since"))
         modified = parse_date(response.headers.get("Last-Modified"))
         unchanged = bool(since and modified and modified <= since)
     if unchanged:
+        response.close()
         response.status_code = 304
+        response.direct_passthrough = False
         response.set_data(b"")
         for name in ("Content-Length", "Content-Encoding", "Content-Type"):
             response.headers.pop(name, None)
@@ -181,4 +189,4 @@ def _stamp() -> tuple[str, tuple[int, ...]]:
 
 
 def _given_again(found: _Answer) -> Response:
-    return _conditional(Response(found.body, found.status, found.headers), found.etag)
+    return conditional(Response(found.body, found.status, found.headers), found.etag)

@@ -11,11 +11,9 @@ from flask import Response
 from api import current
 from api.caching import answer
 from api.reading import PageQuery, Query, Routes, cursor, listing, position
-from api.schemas import FeedItemSchema
+from api.schemas import FeedItemSchema, SealedSchema
 from api.schemas import listing as listing_schema
-from registry.changes import link_shapes
-from registry.formats.document import change_document
-from registry.signing import instant
+from registry import feed
 
 blueprint = Routes("changes", __name__, description="What changed since, and the release log")
 
@@ -34,45 +32,23 @@ class ChangesQuery(Query):
 
 @blueprint.get("/changes")
 @blueprint.arguments(ChangesQuery, location="query")
-@blueprint.response(200, listing_schema(FeedItemSchema))
+@blueprint.response(
+    200,
+    listing_schema(
+        FeedItemSchema,
+        more=ma.fields.Boolean(required=True, metadata={"description": "Whether the next page has anything yet"}),
+    ),
+)
 def changes(query: dict[str, Any]) -> Response:
     """Give what came after a cursor: each release, then its changes by code. The cursor never expires."""
-    seq, after = position({"cursor": query.get("since")}, _position) or (0, "")
-    slug = query.get("nomenclature")
-    if slug is not None:
-        current.store().nomenclature(slug)
-    items: list[dict[str, Any]] = []
-    more = False
-    for part in current.store().feed(slug=slug, seq=seq, after=after, limit=query["limit"]):
-        edition = part.edition
-        read = {
-            "nomenclature": edition.nomenclature,
-            "release": edition.version,
-            "seq": edition.seq,
-            "issued": instant(edition.issued),
-            "validFrom": edition.valid_from.isoformat(),
-        }
-        if edition.seq > seq:
-            items.append({"type": "release", **read, "compatibility": part.changes.compatibility})
-            after = ""
-        shapes = link_shapes(part.changes.links_added)
-        items += [{"type": "change", **read, **change_document(one, shapes)} for one in part.changes.changes]
-        seq, more = edition.seq, part.more
-        after = part.changes.changes[-1].code if part.changes.changes else after
-    token = cursor(f"{seq}\n{after}")
-    return answer({**listing(items, None, token), "more": more})
-
-
-def _position(text: str) -> tuple[int, str]:
-    seq, _, after = text.partition("\n")
-    if not 0 <= int(seq) < 2**31 or "\x00" in after:
-        raise ValueError(text)
-    return int(seq), after
+    start = position(query, feed.Position.read, name="since") or feed.BEGINNING
+    page = feed.page(current.store(), start, slug=query.get("nomenclature"), limit=query["limit"])
+    return answer({**listing(page.items, None, page.position.cursor()), "more": page.more})
 
 
 @blueprint.get("/log")
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, listing_schema(ma.Schema.from_dict({}, name="LogEntry")))
+@blueprint.response(200, listing_schema(SealedSchema))
 def log(query: dict[str, Any]) -> Response:
     """Give the release log, entry by entry, each as it was sealed."""
     after = position(query, int) or 0

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import marshmallow as ma
-from flask import Response, abort
+from flask import Response
+from webargs.flaskparser import abort as refuse
 
 from api import current, negotiation
 from api.caching import answer
 from api.reading import (
+    A_DAY,
     PageQuery,
+    Query,
     ReleaseQuery,
     Routes,
     cursor,
@@ -41,13 +44,21 @@ class ConceptsQuery(ReleaseQuery, PageQuery):
     status = ma.fields.String(validate=ma.validate.OneOf(["active", "deprecated"]))
     uri = ma.fields.String(metadata={"description": "Only the concept of this IRI"})
     lawAt = ma.fields.Date(  # noqa: N815
-        metadata={"description": "Only concepts whose own legal dates hold this day, whatever their status"}
+        error_messages=A_DAY,
+        metadata={"description": "Only concepts whose own legal dates hold this day, whatever their status"},
     )
 
 
 @blueprint.get("/nomenclatures/<slug>/concepts")
 @blueprint.arguments(ConceptsQuery, location="query")
-@blueprint.response(200, listing_schema(ConceptBriefSchema))
+@blueprint.response(
+    200,
+    listing_schema(
+        ConceptBriefSchema,
+        nomenclature=ma.fields.String(required=True),
+        release=ma.fields.String(required=True),
+    ),
+)
 def concepts(query: dict[str, Any], slug: str) -> Response:
     """List the concepts of a release by code."""
     read = reading(slug, query)
@@ -97,7 +108,7 @@ def brief_document(concept: Concept, edition: Edition, heading: Nomenclature) ->
 def code_of(uri: str, heading: Nomenclature) -> str:
     """The code in a concept's IRI, with or without ``@version``; an IRI of another nomenclature is refused (422)."""
     if not uri.startswith(heading.iri + "/"):
-        abort(422, f"uri: accepted are IRIs that begin with {heading.iri}/")
+        refuse(422, messages={"query": {"uri": [f"accepted are IRIs that begin with {heading.iri}/"]}})
     return uri.removeprefix(heading.iri + "/").partition("@")[0]
 
 
@@ -161,19 +172,23 @@ def view_document(view: ConceptView) -> dict[str, Any]:
 
 
 @blueprint.get("/nomenclatures/<slug>/concepts/<code>/history")
+@blueprint.arguments(Query, location="query")
 @blueprint.response(200, listing_schema(HistoryItemSchema))
-def history(slug: str, code: str) -> Response:
+def history(query: dict[str, Any], slug: str, code: str) -> Response:
     """Say which releases changed a concept, and how, oldest first."""
-    found = current.store().history(slug, code)
-    items = [
-        {
-            "release": edition.version,
-            "validFrom": edition.valid_from.isoformat(),
-            "issued": instant(edition.issued),
-            **change_document(change, link_shapes(changes.links_added)),
-        }
-        for edition, changes in found
-        for change in changes.changes
-        if change.code == code
-    ]
+    store = current.store()
+    items = []
+    for edition, changes in store.history(slug, code):
+        for change in changes.changes:
+            named = {end for link in change.lineage for end in (link.old, link.new)}
+            labels = store.labels(slug, edition.version, named)
+            items.append(
+                {
+                    "release": edition.version,
+                    "validFrom": edition.valid_from.isoformat(),
+                    "issued": instant(edition.issued),
+                    **change_document(change, link_shapes(changes.links_added)),
+                    "labels": {name: dict(concept.pref_label) for name, concept in labels.items()},
+                }
+            )
     return answer(listing(items, len(items), None))

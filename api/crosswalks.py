@@ -10,10 +10,9 @@ from flask import Response
 from api import current, negotiation
 from api.caching import answer
 from api.reading import PageQuery, Query, Routes, cursor, listing, next_link, position
-from api.schemas import CodeListSchema, CrosswalkSchema, LocalCodeSchema, MappingSchema, OrganisationSchema
+from api.schemas import CodeListSchema, CrosswalkRowsSchema, CrosswalkSchema, LocalCodeSchema, OrganisationSchema
 from api.schemas import listing as listing_schema
-from api.translate import edition_document
-from registry.crosswalks import crosswalk_csv
+from registry.crosswalks import crosswalk_csv, edition_document
 from registry.errors import NotFound
 from registry.model import today
 from registry.signing import instant
@@ -35,8 +34,9 @@ def organisations(query: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/organisations/<slug>")
+@blueprint.arguments(Query, location="query")
 @blueprint.response(200, OrganisationSchema)
-def organisation(slug: str) -> Response:
+def organisation(query: dict[str, Any], slug: str) -> Response:
     """Describe an organisation, and name its lists."""
     found = current.store().organisation(slug)
     lists = sorted({edition.code_list.slug for edition in current.store().list_editions(slug)})
@@ -145,12 +145,7 @@ class CrosswalkQuery(EditionQuery):
 
 @blueprint.get("/crosswalks/<organisation>/<slug>/<nomenclature>")
 @blueprint.arguments(CrosswalkQuery, location="query")
-@blueprint.response(
-    200,
-    ma.Schema.from_dict(
-        {"items": ma.fields.List(ma.fields.Nested(MappingSchema)), "total": ma.fields.Integer()}, name="CrosswalkRows"
-    ),
-)
+@blueprint.response(200, CrosswalkRowsSchema)
 def crosswalk(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> Response:
     """Give an edition of a crosswalk whole: each local code, its relation, the shared concept and its label."""
     store = current.store()

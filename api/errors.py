@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -41,31 +42,53 @@ STATUS: tuple[tuple[type[SocleError], int, str, str, str], ...] = (
 )
 """(error, status, last part of the type, title, French title); the first class that fits decides."""
 
-_FRENCH = {
-    400: "Requête mal formée",
-    404: "Introuvable",
-    405: "Méthode non admise à cette adresse",
-    406: "Aucun des formats acceptés n'est proposé",
-    408: "La requête n'est pas arrivée entière",
-    411: "Content-Length est exigé",
-    413: "Trop volumineux",
-    414: "Adresse trop longue",
-    415: "Type de contenu non admis",
-    422: "Paramètres refusés",
-    431: "En-têtes trop longs",
-    500: "Erreur du service",
-    503: "Réessayez plus tard",
+WORDS = {
+    400: ("Bad request", "Requête mal formée"),
+    404: ("Not found", "Introuvable"),
+    405: ("Method not allowed", "Méthode non admise à cette adresse"),
+    406: ("Not acceptable", "Aucun des formats acceptés n'est proposé"),
+    408: ("Request timeout", "La requête n'est pas arrivée entière"),
+    411: ("Length required", "Content-Length est exigé"),
+    413: ("Too large", "Trop volumineux"),
+    414: ("URI too long", "Adresse trop longue"),
+    415: ("Unsupported media type", "Type de contenu non admis"),
+    422: ("Parameters are refused", "Paramètres refusés"),
+    431: ("Headers too large", "En-têtes trop longs"),
+    500: ("Internal error", "Erreur du service"),
+    503: ("Try again later", "Réessayez plus tard"),
 }
+"""Title and French title by status; our own, since types are made of them and ``http.HTTPStatus`` changes its mind."""
+
+PROBLEM = "application/problem+json"
 
 _log = logging.getLogger("socle")
 
 
-def handle(app: Flask) -> None:
-    """Answer every error of the application with a problem."""
-    app.register_error_handler(SocleError, _socle_error)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(UnicodeError, lambda error: problem(400, "bad-request", "Bad request", str(error)))
-    app.register_error_handler(Exception, _unexpected)
+FOR_SOFTWARE = ("/api/", "/livez", "/readyz", "/metrics")
+"""What begins so answers errors with problems; people read pages elsewhere."""
+
+
+def handle(app: Flask, page: Callable[[Exception, Response], Response]) -> None:
+    """Answer every error of the application with a problem, or with the ``page`` made of it where people read."""
+
+    def told(answer: Callable[[Any], Response]) -> Callable[[Any], Response]:
+        def response(error: Exception) -> Response:
+            found = answer(error)
+            if found.mimetype != PROBLEM or request.path.startswith(FOR_SOFTWARE) or not _reads_pages():
+                return found
+            return page(error, found)
+
+        return response
+
+    app.register_error_handler(SocleError, told(_socle_error))
+    app.register_error_handler(HTTPException, told(_http_error))
+    app.register_error_handler(UnicodeError, told(lambda error: problem(400, "bad-request", "Bad request", str(error))))
+    app.register_error_handler(Exception, told(_unexpected))
+
+
+def _reads_pages() -> bool:
+    """Whether the client takes HTML before JSON: a browser does, and so does whoever does not say."""
+    return request.accept_mimetypes.best_match(["text/html", PROBLEM, "application/json"]) in ("text/html", None)
 
 
 def problem(status: int, kind: str, title: str, detail: str = "", *, french: str = "", **more: Any) -> Response:
@@ -73,13 +96,13 @@ def problem(status: int, kind: str, title: str, detail: str = "", *, french: str
     body = {
         "type": f"urn:socle:problem:{kind}",
         "title": title,
-        "titleFr": french or _FRENCH.get(status, title),
+        "titleFr": french or WORDS.get(status, ("", title))[1],
         "status": status,
         **({"detail": detail} if detail else {}),
         **more,
         "request_id": g.get("request_id", ""),
     }
-    response = Response(orjson.dumps(body, default=str), status, mimetype="application/problem+json")
+    response = Response(orjson.dumps(body, default=str), status, mimetype=PROBLEM)
     response.headers["Cache-Control"] = "no-cache" if status == 404 else "no-store"
     if status == 503:
         response.headers["Retry-After"] = "2"
@@ -119,12 +142,12 @@ def _http_error(error: HTTPException) -> Response:
     if error.response is not None and error.code is not None and error.code < 400:
         return error.response  # type: ignore[return-value] # a redirect that routing made.
     status = error.code or 500
-    title = HTTPStatus(status).phrase
+    title, _ = WORDS.get(status) or (HTTPStatus(status).phrase, "")
     kind = title.lower().replace(" ", "-")
     # webargs hangs what it refused on the exception's data.
     messages = (getattr(error, "data", None) or {}).get("messages")
     if messages:
-        return problem(status, "parameters", "Parameters are refused", errors=list(_refused(messages)))
+        return problem(status, "parameters", title, errors=list(_refused(messages)))
     detail = (error.description or "") if status != 500 else ""
     response = problem(status, kind, title, detail)
     for name, value in error.get_headers():
@@ -142,6 +165,8 @@ def _refused(messages: Any, pointer: str = "") -> Any:
             yield from _refused(inner, pointer)
     else:
         text = " ".join(messages) if isinstance(messages, list) else str(messages)
+        if text == "Unknown field.":
+            text = "no such parameter here: accepted are those that /api/docs lists"
         yield {"pointer": pointer, "rule": "parameter", "accepted": text}
 
 

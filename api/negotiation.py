@@ -18,12 +18,23 @@ def chosen(names: Sequence[str], given: str | None) -> Format:
     """
     if given:
         return FORMATS[given]
-    if not request.headers.get("Accept"):
-        return FORMATS[names[0]]
     offered = {FORMATS[name].media_type: FORMATS[name] for name in reversed(names)}
-    if request.headers["Accept"].count(",") > _ITEMS:
+    return offered[_best([*reversed(offered)])]
+
+
+def check(media_type: str) -> None:
+    """Abort with 406 where the answer comes in one media type, and ``Accept`` does not take it."""
+    if not request.args.get("format"):
+        _best([media_type])
+
+
+def _best(offered: Sequence[str]) -> str:
+    asked = request.headers.get("Accept")
+    if not asked:
+        return offered[0]
+    if asked.count(",") > _ITEMS:
         abort(406, f"Accept: at most {_ITEMS} items")
-    best = request.accept_mimetypes.best_match([*reversed(offered)])
+    best = request.accept_mimetypes.best_match(offered)
     if best is None:
-        abort(406, f"accepted: {', '.join(offered)}")
-    return offered[best]
+        abort(406, f"Accept: offered here are {', '.join(offered)}")
+    return best

@@ -10,7 +10,9 @@ from flask import Response
 from api import current, negotiation, releases
 from api.caching import answer
 from api.reading import (
+    IS_VERSION,
     PageQuery,
+    Query,
     ReleaseQuery,
     Routes,
     cursor,
@@ -20,12 +22,12 @@ from api.reading import (
     position,
     reading,
 )
-from api.schemas import ChangeSchema, NomenclatureSchema, TreeNodeSchema
+from api.schemas import ChangeSchema, NomenclatureSchema, ReleaseFileSchema, TreeSchema
 from api.schemas import listing as listing_schema
 from registry.changes import least_version, link_shapes
 from registry.errors import NotFound
 from registry.formats import FORMATS
-from registry.formats.document import change_document, language_map
+from registry.formats.document import change_document, nomenclature_document
 from registry.model import Nomenclature
 from registry.store.releases import Row
 
@@ -42,18 +44,19 @@ def nomenclatures(query: dict[str, Any]) -> Response:
     page = [item for item in known if item.slug > after][: query["limit"]]
     last = page[-1].slug if page and page[-1].slug != known[-1].slug else None
     token = cursor(last) if last else None
-    return answer(listing([nomenclature_document(item) for item in page], len(known), token), links=next_link(token))
+    return answer(listing([described(item) for item in page], len(known), token), links=next_link(token))
 
 
 @blueprint.get("/nomenclatures/<slug>")
+@blueprint.arguments(Query, location="query")
 @blueprint.response(200, NomenclatureSchema)
-def nomenclature(slug: str) -> Response:
+def nomenclature(query: dict[str, Any], slug: str) -> Response:
     """Describe a nomenclature: title, steward, licence, the release in force and the last one."""
-    document = nomenclature_document(current.store().nomenclature(slug))
+    document = described(current.store().nomenclature(slug))
     return answer(document, links={"version-history": f"/api/v1/nomenclatures/{slug}/releases"})
 
 
-def nomenclature_document(item: Nomenclature) -> dict[str, Any]:
+def described(item: Nomenclature) -> dict[str, Any]:
     """A nomenclature as JSON, described as its release in force (else its last, else its creation) does."""
     found: dict[str, str | None] = {"current": None, "latest": None}
     for name in found:
@@ -62,27 +65,19 @@ def nomenclature_document(item: Nomenclature) -> dict[str, Any]:
         except NotFound:
             continue
     version = found["current"] or found["latest"]
-    described = current.store().heading(item.slug, version) if version else item
-    return {
-        "slug": item.slug,
-        "iri": described.iri,
-        "title": language_map(described.title),
-        "description": language_map(described.description),
-        "publisher": described.publisher,
-        "license": described.license,
-        "attribution": described.attribution,
-        "codePattern": described.code_pattern,
-        "levelTitles": list(described.level_titles),
-        "generic": described.generic,
-        **found,
-    }
+    heading = current.store().heading(item.slug, version) if version else item
+    return nomenclature_document(heading, current=found["current"], latest=found["latest"])
 
 
 @blueprint.get("/nomenclatures/<slug>/tree")
 @blueprint.arguments(ReleaseQuery, location="query")
-@blueprint.response(200, ma.Schema.from_dict({"items": ma.fields.List(ma.fields.Nested(TreeNodeSchema))}, name="Tree"))
+@blueprint.response(200, TreeSchema)
 def tree(query: dict[str, Any], slug: str) -> Response:
-    """Give the whole hierarchy of a release, broader concepts first; a concept with two broader ones comes twice."""
+    """Give the whole hierarchy of a release, broader concepts first.
+
+    A concept with several broader ones stands under each of them; what is under it is shown the first time only, and
+    it bears `repeated` the other times.
+    """
     read = reading(slug, query)
     rows = current.store().tree(slug, read.edition.version)
     under: dict[str, list[Row]] = {}
@@ -90,13 +85,15 @@ def tree(query: dict[str, Any], slug: str) -> Response:
         for parent in row.broader or ("",):
             under.setdefault(parent, []).append(row)
 
+    shown: set[str] = set()
+
     def node(row: Row) -> dict[str, Any]:
-        return {
-            "code": row.code,
-            "prefLabel": dict(row.pref_label),
-            "status": row.status,
-            "narrower": [node(child) for child in under.get(row.code, ())],
-        }
+        brief = {"code": row.code, "prefLabel": dict(row.pref_label), "status": row.status}
+        # Shown under each of its paths, a concept under layers of several broader ones would come thousands of times.
+        if row.code in shown:
+            return {**brief, "narrower": [], "repeated": True}
+        shown.add(row.code)
+        return {**brief, "narrower": [node(child) for child in under.get(row.code, ())]}
 
     document = {
         "nomenclature": slug,
@@ -110,14 +107,28 @@ def tree(query: dict[str, Any], slug: str) -> Response:
 class DifferenceQuery(PageQuery):
     """Which two releases, and which page of their changes."""
 
-    from_ = ma.fields.String(data_key="from", required=True, metadata={"description": "A version, such as 1.0"})
-    to = ma.fields.String(required=True, metadata={"description": "A version, such as 2.0"})
+    from_ = ma.fields.String(
+        data_key="from", required=True, validate=IS_VERSION, metadata={"description": "A version, such as 1.0"}
+    )
+    to = ma.fields.String(required=True, validate=IS_VERSION, metadata={"description": "A version, such as 2.0"})
     kind = ma.fields.String(metadata={"description": "Only changes of this kind, such as split"})
 
 
 @blueprint.get("/nomenclatures/<slug>/diff")
 @blueprint.arguments(DifferenceQuery, location="query")
-@blueprint.response(200, listing_schema(ChangeSchema))
+@blueprint.response(
+    200,
+    listing_schema(
+        ChangeSchema,
+        "Difference",
+        from_=ma.fields.String(required=True, data_key="from"),
+        to=ma.fields.String(required=True),
+        nomenclature=ma.fields.String(required=True),
+        compatibility=ma.fields.String(required=True),
+        leastVersion=ma.fields.String(metadata={"description": "The least version that the changes deserve"}),
+        counts=ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.Integer()),
+    ),
+)
 def difference(query: dict[str, Any], slug: str) -> Response:
     """Say what changed between two releases, code by code: facts, compatibility, states before and after, lineage."""
     changes = current.store().difference(slug, query["from_"], query["to"])
@@ -149,7 +160,7 @@ class ExportQuery(ReleaseQuery):
 
 @blueprint.get("/nomenclatures/<slug>/export")
 @blueprint.arguments(ExportQuery, location="query")
-@blueprint.response(200, content_type="application/octet-stream")
+@blueprint.response(200, ReleaseFileSchema)
 def export(query: dict[str, Any], slug: str) -> Response:
     """Download a whole release, the bytes that were written when it was published."""
     read = reading(slug, query)

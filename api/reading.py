@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import marshmallow as ma
-from flask import Response, abort, redirect, request, url_for
+from flask import Request, Response, abort, current_app, redirect, request, url_for
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
+from webargs.flaskparser import abort as refuse
 
 from api import current
 from registry.model import Edition, today
@@ -20,12 +21,30 @@ from registry.model import Edition, today
 MOVING = ("latest", "current")
 
 
+VERSION = r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})"
+IS_VERSION = ma.validate.Regexp(rf"^{VERSION}\Z", error="accepted is a version such as 2.0")
+A_DAY: dict[str, Any] = {"invalid": "accepted is a day, such as 2024-03-01"}
+_AN_INSTANT: dict[str, Any] = {"invalid": "accepted is an instant, such as 2024-03-01T12:00:00Z"}
+
+
 class _StrictParser(FlaskParser):
-    """webargs drops unknown query parameters before the schema can refuse them; this one leaves them to it."""
+    """webargs drops unknown query parameters before the schema can refuse them; this one leaves them to it.
+
+    It also reads bodies with the standard library's JSON, which takes whatever readers disagree about; this one with
+    the application's.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.DEFAULT_UNKNOWN_BY_LOCATION = {**self.DEFAULT_UNKNOWN_BY_LOCATION, "query": None}
+
+    def _raw_load_json(self, req: Request) -> Any:
+        if not req.is_json:
+            abort(415, "Content-Type: accepted is application/json")
+        try:
+            return current_app.json.loads(req.get_data(cache=True))
+        except ValueError as error:
+            abort(400, f"the body is not acceptable JSON: {error}"[:500])
 
 
 class Routes(Blueprint):
@@ -47,12 +66,18 @@ class ReleaseQuery(Query):
     """Which release: pinned, moving, or in force on a day."""
 
     release = ma.fields.String(
-        validate=ma.validate.Regexp(r"(latest|current|(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5}))\Z"),
+        validate=ma.validate.Regexp(
+            rf"^(latest|current|{VERSION})\Z", error="accepted is a version such as 2.0, `latest` or `current`"
+        ),
         metadata={"description": "A version such as 2.0 (pinned), `latest` (the last issued) or `current`"},
     )
-    at = ma.fields.Date(metadata={"description": "The release in force on this day (Europe/Paris)"})
+    at = ma.fields.Date(
+        error_messages=A_DAY, metadata={"description": "The release in force on this day (Europe/Paris)"}
+    )
     knownAt = ma.fields.AwareDateTime(  # noqa: N815 -- parameters are camelCase.
-        default_timezone=UTC, metadata={"description": "… as it was known at this instant"}
+        default_timezone=UTC,
+        error_messages=_AN_INSTANT,
+        metadata={"description": "… as it was known at this instant"},
     )
 
     @ma.validates_schema
@@ -92,8 +117,7 @@ def reading(slug: str, query: dict[str, Any]) -> Reading:
         return Reading(current.store().edition(slug, asked), True)
     if asked == "latest":
         return Reading(current.store().latest(slug), False)
-    known_at = query.get("knownAt") or datetime.now(UTC)
-    return Reading(current.store().in_force(slug, query.get("at") or today(), known_at), False)
+    return Reading(current.store().in_force(slug, query.get("at") or today(), query.get("knownAt")), False)
 
 
 def moving(slug: str, version: str, endpoint: str) -> Response | None:
@@ -123,15 +147,18 @@ def cursor(position: str) -> str:
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def position(query: dict[str, Any], read: Callable[[str], Any] = str) -> Any:
+def position(query: dict[str, Any], read: Callable[[str], Any] = str, *, name: str = "cursor") -> Any:
     """The position that the query's cursor tells, None without one; a cursor that is not ours is refused with 422."""
-    given = query.get("cursor")
+    given = query.get(name)
     if not given:
         return None
     try:
-        return read(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode())
+        told = base64.b64decode(given + "=" * (-len(given) % 4), b"-_", validate=True).decode()
+        if "\x00" in told:
+            raise ValueError(told)
+        return read(told)
     except (ValueError, binascii.Error, UnicodeDecodeError):
-        abort(422, "cursor: accepted is what the page before gave")
+        refuse(422, messages={"query": {name: ["accepted is what the page before gave as `cursor`"]}})
 
 
 def next_link(cursor_: str | None) -> dict[str, str]:

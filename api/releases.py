@@ -7,15 +7,16 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Response, send_file
+from werkzeug.http import http_date
 
 from api import current, negotiation
-from api.caching import LARGEST_KEPT, PINNED, answer, not_modified
+from api.caching import LARGEST_KEPT, PINNED, answer, conditional
 from api.reading import PageQuery, Query, Routes, cursor, day, listing, moving, next_link, position, reading
-from api.schemas import ReleaseSchema, ReleaseStatusSchema
+from api.schemas import ReleaseFileSchema, ReleaseSchema, ReleaseStatusSchema, SealedSchema
 from api.schemas import listing as listing_schema
 from registry.errors import NotFound
 from registry.formats import FORMATS, Format
-from registry.formats.document import language_map
+from registry.formats.document import edition_document, language_map
 from registry.model import Edition
 from registry.signing import instant
 
@@ -34,7 +35,9 @@ def releases(query: dict[str, Any], slug: str) -> Response:
     editions = current.store().editions(slug)
     page = [edition for edition in editions if edition.number > after][: query["limit"]]
     token = cursor(str(page[-1].number)) if page and page[-1].number < editions[-1].number else None
-    return answer(listing([_brief(edition) for edition in page], len(editions), token), links=next_link(token))
+    return answer(
+        listing([edition_document(edition) for edition in page], len(editions), token), links=next_link(token)
+    )
 
 
 class FormatQuery(Query):
@@ -48,7 +51,7 @@ class FormatQuery(Query):
 
 @blueprint.get("/nomenclatures/<slug>/releases/<version>")
 @blueprint.arguments(FormatQuery, location="query")
-@blueprint.response(200, ReleaseSchema)
+@blueprint.response(200, {"anyOf": [ReleaseSchema, ReleaseFileSchema]})
 @blueprint.alt_response(302, description="`latest` and `current` redirect to the pinned address")
 def release(query: dict[str, Any], slug: str, version: str) -> Response:
     """Describe a release; asked for RDF or CSV, give the whole of it."""
@@ -65,7 +68,7 @@ def release(query: dict[str, Any], slug: str, version: str) -> Response:
         for file in current.store().renditions(slug, version)
     ]
     document = {
-        **_brief(edition),
+        **edition_document(edition),
         "title": language_map(heading.title),
         "license": heading.license,
         "attribution": heading.attribution,
@@ -82,9 +85,10 @@ def release(query: dict[str, Any], slug: str, version: str) -> Response:
 
 
 @blueprint.get("/nomenclatures/<slug>/releases/<version>/manifest")
-@blueprint.response(200, ma.Schema.from_dict({}, name="Manifest"))
+@blueprint.arguments(Query, location="query")
+@blueprint.response(200, SealedSchema)
 @blueprint.alt_response(302, description="`latest` and `current` redirect to the pinned address")
-def manifest(slug: str, version: str) -> Response:
+def manifest(query: dict[str, Any], slug: str, version: str) -> Response:
     """Give the manifest: the canonical JSON that the release log holds and `previous` chains to."""
     redirect = moving(slug, version, "releases.manifest")
     if redirect is not None:
@@ -94,9 +98,10 @@ def manifest(slug: str, version: str) -> Response:
 
 
 @blueprint.get("/nomenclatures/<slug>/releases/<version>/status")
+@blueprint.arguments(Query, location="query")
 @blueprint.response(200, ReleaseStatusSchema)
 @blueprint.alt_response(302, description="`latest` and `current` redirect to the pinned address")
-def status(slug: str, version: str) -> Response:
+def status(query: dict[str, Any], slug: str, version: str) -> Response:
     """Say what is known today of a release: in force, overtaken, corrected, withdrawn and why."""
     redirect = moving(slug, version, "releases.status")
     if redirect is not None:
@@ -124,22 +129,6 @@ def status(slug: str, version: str) -> Response:
     )
 
 
-def _brief(edition: Edition) -> dict[str, Any]:
-    return {
-        "nomenclature": edition.nomenclature,
-        "version": edition.version,
-        "validFrom": edition.valid_from.isoformat(),
-        "issued": instant(edition.issued),
-        "seq": edition.seq,
-        "concepts": edition.concepts,
-        "active": edition.concepts - edition.deprecated,
-        "deprecated": edition.deprecated,
-        "corrects": edition.corrects or None,
-        "predecessor": edition.predecessor or None,
-        "contentSha256": edition.content_sha256,
-    }
-
-
 def file_answer(edition: Edition, format: Format, *, pinned: bool) -> Response:
     """A stored file of a release as a download; a large one is streamed from disk.
 
@@ -156,14 +145,13 @@ def file_answer(edition: Edition, format: Format, *, pinned: bool) -> Response:
             modified=edition.issued,
             location=location,
         )
-    elif not_modified(rendition.blob.sha256):
-        response = Response(status=304)
     else:
-        response = send_file(path, mimetype=format.media_type, etag=False, max_age=None)
+        response = send_file(path, mimetype=format.media_type, conditional=False, etag=False)
+        response.headers["Content-Location"] = location
+        response.headers["ETag"] = f'"{rendition.blob.sha256}"'
+        response.headers["Cache-Control"] = PINNED if pinned else "no-cache"
+        response.headers["Vary"] = "Accept, Accept-Encoding"
+        response.headers["Last-Modified"] = http_date(edition.issued)
+        response = conditional(response, rendition.blob.sha256)
     response.headers["Content-Disposition"] = disposition
-    response.headers["Content-Location"] = location
-    response.headers["ETag"] = f'"{rendition.blob.sha256}"'
-    response.headers["Cache-Control"] = PINNED if pinned else "no-cache"
-    response.headers["Vary"] = "Accept, Accept-Encoding"
-    response.headers["Last-Modified"] = edition.issued.strftime("%a, %d %b %Y %H:%M:%S GMT")
     return response

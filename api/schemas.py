@@ -41,6 +41,21 @@ class LinkSchema(ma.Schema):
     shape = _f.String()
 
 
+class SealedSchema(ma.Schema):
+    """An entry of the release log, canonical JSON that the next entry's ``previous`` is the SHA-256 of."""
+
+    type = _f.String(required=True)
+    nomenclature = _f.String(required=True)
+    version = _f.String(required=True)
+    seq = _f.Integer(required=True)
+    previous = _f.String(required=True)
+
+    class Meta:
+        """The specification of the release says what else it holds."""
+
+        unknown = ma.INCLUDE
+
+
 class ConceptStateSchema(ma.Schema):
     """A concept alone, as a release holds it."""
 
@@ -95,6 +110,7 @@ class WhySchema(ma.Schema):
     kind = _f.String(required=True)
     text = _f.String(required=True)
     correction = _f.String()
+    source = _f.String(metadata={"description": "The local list whose label it is, ORG/LIST@EDITION, else empty"})
     highlights = _f.List(_f.List(_f.Integer()))
 
 
@@ -104,6 +120,29 @@ class HitSchema(ConceptBriefSchema):
     score = _f.Float(required=True)
     why = _f.Nested(WhySchema, required=True)
     path = _f.List(_f.String())
+
+
+class FacetsSchema(ma.Schema):
+    """How many concepts were found in all, by nomenclature and by status."""
+
+    nomenclature = _f.Dict(keys=_f.String(), values=_f.Integer())
+    status = _f.Dict(keys=_f.String(), values=_f.Integer())
+
+
+class CandidateSchema(HitSchema):
+    """A concept that a local label may mean, in which relation, and whether surely."""
+
+    relation = _f.String(
+        required=True, validate=ma.validate.OneOf(["exactMatch", "closeMatch", "broadMatch", "narrowMatch"])
+    )
+    sure = _f.Boolean(required=True, metadata={"description": "This concept alone is called so, letter for letter"})
+
+
+class CandidatesSchema(ma.Schema):
+    """A local label with its candidates, best first."""
+
+    label = _f.String(required=True)
+    items = _f.List(_f.Nested(CandidateSchema), required=True)
 
 
 class ChangeSchema(ma.Schema):
@@ -194,12 +233,23 @@ class TreeNodeSchema(ReferenceSchema):
     """A concept and what is under it."""
 
     status = _f.String(required=True)
-    narrower = _f.List(_f.Nested(lambda: TreeNodeSchema()))
+    narrower = _f.List(_f.Nested(lambda: TreeNodeSchema()), required=True)
+    repeated = _f.Boolean(metadata={"description": "What is under it is shown where it first stands"})
+
+
+class TreeSchema(ma.Schema):
+    """The hierarchy of a release; ``total`` counts its concepts, each once."""
+
+    nomenclature = _f.String(required=True)
+    release = _f.String(required=True)
+    items = _f.List(_f.Nested(TreeNodeSchema), required=True)
+    total = _f.Integer(required=True)
 
 
 class HistoryItemSchema(ChangeSchema):
-    """A release that changed the code, and how."""
+    """A release that changed the code, and how; ``labels`` are those of every code in its lineage, in that release."""
 
+    labels = _f.Dict(keys=_f.String(), values=_labels())
     release = _f.String(required=True)
     validFrom = _f.Date(required=True)  # noqa: N815
     issued = _f.DateTime(required=True)
@@ -213,6 +263,7 @@ class OrganisationSchema(ma.Schema):
     kind = _f.String(required=True)
     insee = _f.String()
     demonstration = _f.Boolean()
+    codeLists = _f.List(_f.String())  # noqa: N815
 
 
 class CodeListSchema(ma.Schema):
@@ -261,7 +312,7 @@ class CrosswalkSchema(ma.Schema):
 class TargetSchema(ReferenceSchema):
     """The end of a mapping that is a shared concept or a local code, with where it was read."""
 
-    status = _f.String()
+    status = _f.String(allow_none=True, metadata={"description": "of a shared concept"})
     nomenclature = _f.String()
     release = _f.String()
     codeList = _f.String()  # noqa: N815
@@ -280,6 +331,21 @@ class MappingSchema(ma.Schema):
     comment = _f.String()
 
 
+class RowSchema(MappingSchema):
+    """One row of a crosswalk: a local code and what it is mapped to."""
+
+    code = _f.String(required=True)
+    label = _f.String(required=True)
+
+
+class CrosswalkRowsSchema(CrosswalkSchema):
+    """An edition of a crosswalk whole."""
+
+    items = _f.List(_f.Nested(RowSchema), required=True)
+    total = _f.Integer(required=True)
+    cursor = _f.String(allow_none=True)
+
+
 class TranslationSchema(ma.Schema):
     """What a code is on the other side: mapped, reviewed without equivalent, not reviewed, or unknown."""
 
@@ -291,6 +357,18 @@ class TranslationSchema(ma.Schema):
     mappings = _f.List(_f.Nested(MappingSchema))
 
 
+class FaultSchema(ma.Schema):
+    """One thing that was refused: where it stands, which rule refuses it, what is accepted."""
+
+    pointer = _f.String(required=True)
+    rule = _f.String(required=True)
+    accepted = _f.String(required=True)
+    message = _f.String(metadata={"description": "French, for the person who mends it"})
+    value = _f.String()
+    codes = _f.List(_f.String())
+    severity = _f.String()
+
+
 class ProblemSchema(ma.Schema):
     """What went wrong (RFC 9457), in English and French, with a request id that stands in the log."""
 
@@ -299,8 +377,33 @@ class ProblemSchema(ma.Schema):
     titleFr = _f.String(required=True)  # noqa: N815
     status = _f.Integer(required=True)
     detail = _f.String()
-    errors = _f.List(_f.Dict())
-    request_id = _f.String()
+    errors = _f.List(_f.Nested(FaultSchema))
+    total = _f.Integer(metadata={"description": "How many were refused, where only the first are listed"})
+    request_id = _f.String(required=True)
+    releases = _f.List(_f.String(), metadata={"description": "Releases that have what this one has not"})
+    successors = _f.List(_f.String(), metadata={"description": "Codes that succeed the one asked for"})
+
+    class Meta:
+        """What was not found may come with other hints of where to look."""
+
+        unknown = ma.INCLUDE
+
+
+class ReleaseFileSchema(ma.Schema):
+    """A whole release in our JSON, the bytes that were written when it was published."""
+
+    nomenclature = _f.String(required=True)
+    iri = _f.String(required=True)
+    release = _f.String(required=True)
+    validFrom = _f.Date(required=True)  # noqa: N815
+    title = _texts()
+    description = _texts()
+    publisher = _f.String()
+    license = _f.String()
+    attribution = _f.String()
+    concepts = _f.List(_f.Nested(ConceptSchema), required=True)
+    lineage = _f.List(_f.Nested(LinkSchema), required=True)
+    groups = _f.List(_f.Dict(), required=True)
 
 
 def listing(item: type[ma.Schema], name: str = "", **more: _f.Field[Any]) -> type[ma.Schema]:

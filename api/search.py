@@ -1,30 +1,46 @@
-"""Search and suggestion over the releases in force."""
+"""Search and suggestion over the releases in force, or over any other; and how a browser searches here."""
 
 from __future__ import annotations
 
 from typing import Any
+from xml.sax.saxutils import escape
 
 import marshmallow as ma
 import orjson
-from flask import Response, request
+from flask import Blueprint, Response, request
 
 from api import current
 from api.caching import answer
-from api.reading import PageQuery, Query, Routes, cursor, listing, next_link, position
-from api.schemas import HitSchema
+from api.reading import PageQuery, Query, ReleaseQuery, Routes, cursor, listing, next_link, position, reading
+from api.schemas import FacetsSchema, HitSchema
 from api.schemas import listing as listing_schema
-from registry.search import Hit
+from registry import finding
+from registry.indexing import Document
+from registry.model import today
+from registry.search import Hit, Index, Why
 
 blueprint = Routes("search", __name__, description="Search and suggestion; each hit says why it matched")
+
+opensearch = Blueprint("opensearch", __name__)
 
 _DEEPEST = 1_000
 
 
-class SearchQuery(PageQuery):
+class PlaceQuery(ReleaseQuery):
+    """Where to look: in the releases in force today unless something else is said."""
+
+    nomenclature = ma.fields.String(metadata={"description": "Only this nomenclature"})
+
+    @ma.validates_schema
+    def _of_what(self, data: dict[str, Any], **_: Any) -> None:
+        if "release" in data and "nomenclature" not in data:
+            raise ma.ValidationError("`release` needs `nomenclature`: each has releases of its own", "release")
+
+
+class SearchQuery(PlaceQuery, PageQuery):
     """What is looked for, and where."""
 
     q = ma.fields.String(required=True, metadata={"description": "Words, a code, an acronym; typing errors are mended"})
-    nomenclature = ma.fields.String(metadata={"description": "Only this nomenclature"})
     status = ma.fields.String(validate=ma.validate.OneOf(["active", "deprecated"]))
     limit = ma.fields.Integer(load_default=10, validate=ma.validate.Range(1, 100))
 
@@ -38,17 +54,18 @@ class SearchQuery(PageQuery):
         "SearchResults",
         understoodAs=ma.fields.String(metadata={"description": "The query after correction, where it was corrected"}),
         near=ma.fields.List(ma.fields.String(), metadata={"description": "Near spellings, where nothing was found"}),
+        facets=ma.fields.Nested(FacetsSchema),
     ),
 )
 def search(query: dict[str, Any]) -> Response:
-    """Find concepts in the releases in force today, the likeliest first."""
-    offset = min(position(query, int) or 0, _DEEPEST)
-    found = current.index().search(
+    """Find concepts in the releases in force today, or in any other, the likeliest first."""
+    offset = min(max(position(query, int) or 0, 0), _DEEPEST)
+    found = index_of(query).search(
         query["q"],
         nomenclature=query.get("nomenclature"),
         status=query.get("status"),
         limit=query["limit"],
-        offset=max(offset, 0),
+        offset=offset,
     )
     after = offset + len(found.hits)
     token = cursor(str(after)) if found.hits and after < min(found.total, _DEEPEST) else None
@@ -56,8 +73,24 @@ def search(query: dict[str, Any]) -> Response:
         **listing([hit_document(hit) for hit in found.hits], found.total, token),
         "understoodAs": found.understood_as,
         "near": list(found.near),
+        "facets": {name: dict(found.facets.get(name, {})) for name in ("nomenclature", "status")},
     }
     return answer(document, links=next_link(token))
+
+
+def index_of(query: dict[str, Any]) -> Index:
+    """The index of the releases that a query asks for; who searches it names the query's nomenclature, if it has one.
+
+    :raises NotFound: if there is no such nomenclature or release, or none is in force.
+    """
+    if not query.keys() & {"release", "at", "knownAt"}:
+        return current.index()
+    store = current.store()
+    if "nomenclature" in query:
+        editions = [reading(query["nomenclature"], query).edition]
+    else:
+        editions = finding.in_force(store, query.get("at") or today(), query.get("knownAt"))
+    return finding.index_of(store, current.settings().index, editions, today())
 
 
 class SuggestQuery(Query):
@@ -78,17 +111,38 @@ class SuggestQuery(Query):
 def suggest(query: dict[str, Any]) -> Response:
     """Suggest concepts as one types: by the beginning of a label or an acronym."""
     hits = current.index().suggest(query["q"], nomenclature=query.get("nomenclature"), limit=query["limit"])
-    opensearch = "application/x-suggestions+json"
-    if query.get("format") == "opensearch" or request.headers.get("Accept") == opensearch:
+    suggestions = "application/x-suggestions+json"
+    if query.get("format") == "opensearch" or request.headers.get("Accept") == suggestions:
         labels = [hit.document.pref_label for hit in hits]
         codes = [f"{hit.document.nomenclature}/{hit.document.code}" for hit in hits]
-        return answer(orjson.dumps([query["q"], labels, codes]), media_type=opensearch)
+        return answer(orjson.dumps([query["q"], labels, codes]), media_type=suggestions)
     return answer(listing([hit_document(hit) for hit in hits], len(hits), None))
 
 
-def hit_document(hit: Hit) -> dict[str, Any]:
-    """A hit as JSON: the concept in brief, the labels above it, the score and the reason."""
-    found = hit.document
+@opensearch.get("/opensearch.xml")
+def opensearch_description() -> Response:
+    """Tell a browser or a search engine how to search here: the OpenSearch 1.1 description document."""
+    root = request.host_url
+    lines = (
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<OpenSearchDescription xmlns="http://a9.com/-/spec/opensearch/1.1/">',
+        "  <ShortName>Socle</ShortName>",
+        "  <Description>Nomenclatures des services sociaux : aides, accompagnements, mesures</Description>",
+        "  <Language>fr</Language>",
+        "  <InputEncoding>UTF-8</InputEncoding>",
+        "  <OutputEncoding>UTF-8</OutputEncoding>",
+        f'  <Url type="text/html" template="{escape(root)}recherche?q={{searchTerms}}"/>',
+        '  <Url type="application/x-suggestions+json" rel="suggestions"',
+        f'       template="{escape(root)}api/v1/suggest?q={{searchTerms}}&amp;format=opensearch"/>',
+        f'  <Url type="application/json" rel="results" template="{escape(root)}api/v1/search?q={{searchTerms}}"/>',
+        "</OpenSearchDescription>",
+    )
+    text = "\n".join(lines) + "\n"
+    return answer(text.encode(), media_type="application/opensearchdescription+xml")
+
+
+def document_brief(found: Document) -> dict[str, Any]:
+    """A concept of an index as JSON, in brief, with the labels above it."""
     iri = current.store().heading(found.nomenclature, found.version).iri
     return {
         "code": found.code,
@@ -98,11 +152,20 @@ def hit_document(hit: Hit) -> dict[str, Any]:
         "status": found.status,
         "prefLabel": {"fr": found.pref_label},
         "path": list(found.path),
-        "score": round(hit.score, 4),
-        "why": {
-            "kind": hit.why.kind,
-            "text": hit.why.text,
-            "correction": hit.why.correction,
-            "highlights": [list(pair) for pair in hit.why.highlights],
-        },
     }
+
+
+def why_document(why: Why) -> dict[str, Any]:
+    """The reason of a match as JSON."""
+    return {
+        "kind": why.kind,
+        "text": why.text,
+        "correction": why.correction,
+        "source": why.source,
+        "highlights": [list(pair) for pair in why.highlights],
+    }
+
+
+def hit_document(hit: Hit) -> dict[str, Any]:
+    """A hit as JSON: the concept in brief, the labels above it, the score and the reason."""
+    return {**document_brief(hit.document), "score": round(hit.score, 4), "why": why_document(hit.why)}

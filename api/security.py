@@ -13,6 +13,7 @@ from flask.json.provider import DefaultJSONProvider
 from registry.settings import Settings
 
 MAX_BODY = 5_000_000
+_MAX_QUERY = 16_000
 _MAX_DEPTH = 50
 _MAX_INTEGER = 2**53
 
@@ -40,11 +41,18 @@ class StrictJSON(DefaultJSONProvider):
             depth += 1
             if depth > _MAX_DEPTH:
                 raise ValueError(f"nested deeper than {_MAX_DEPTH}")
+            if not all(_is_text(inner) for inner in level if isinstance(inner, str)):
+                raise ValueError("a text holds NUL or half a surrogate pair")
         return value
 
 
 def _inside(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value
+
+
+def _is_text(value: str) -> bool:
+    """Whether both databases can be asked about it: PostgreSQL refuses NUL, and neither takes a lone surrogate."""
+    return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -75,7 +83,11 @@ def protect(app: Flask, settings: Settings) -> None:
 
 def _check_request() -> None:
     g.request_id = secrets.token_hex(8)
-    if request.method not in ("POST", "PUT", "PATCH", "DELETE"):
+    if len(request.query_string) > _MAX_QUERY:
+        abort(414)
+    if not all(_is_text(text) for text in (request.path, *(part for pair in _asked() for part in pair))):
+        abort(400, "the address holds NUL or half a surrogate pair")
+    if request.method not in ("POST", "PUT", "PATCH", "DELETE") or request.routing_exception is not None:
         return
     # Granian hands over what it has of a chunked or unfinished body as if it were whole.
     if request.headers.get("Transfer-Encoding"):
@@ -91,6 +103,10 @@ def _check_request() -> None:
         abort(400, "the body is shorter than Content-Length")
 
 
+def _asked() -> Iterable[tuple[str, str]]:
+    return request.args.items(multi=True)
+
+
 def _dress(response: Response) -> Response:
     headers = response.headers
     headers["Content-Security-Policy"] = POLICY
@@ -98,6 +114,7 @@ def _dress(response: Response) -> Response:
     headers["Referrer-Policy"] = "same-origin"
     headers["X-Request-Id"] = g.get("request_id", "")
     if request.path.startswith("/api/"):
+        headers.setdefault("Vary", "Accept, Accept-Encoding")
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Expose-Headers"] = "ETag, Link, Location, Content-Location, X-Request-Id"
         if request.method == "OPTIONS":

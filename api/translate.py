@@ -9,10 +9,11 @@ from flask import Response
 
 from api import current
 from api.caching import answer
+from api.concepts import code_of
 from api.reading import Query, Routes
-from api.schemas import TranslationSchema
+from api.schemas import CrosswalkSchema, TranslationSchema
 from registry import translation
-from registry.crosswalks import CrosswalkEdition
+from registry.crosswalks import edition_document
 from registry.model import today
 from registry.translation import Translation
 
@@ -64,7 +65,7 @@ class AnswerSchema(ma.Schema):
 
     items = ma.fields.List(ma.fields.Nested(TranslationSchema), required=True)
     total = ma.fields.Integer(required=True)
-    crosswalk = ma.fields.Dict()
+    crosswalk = ma.fields.Nested(CrosswalkSchema, required=True)
 
 
 @blueprint.get("/translate")
@@ -73,9 +74,9 @@ class AnswerSchema(ma.Schema):
 def translate(query: dict[str, Any]) -> Response:
     """Say what one code is on the other side, with the relation, the release and the edition."""
     if "uri" in query:
-        slug = query["from_"].partition("@")[0]
-        heading = current.store().nomenclature(slug)
-        code = query["uri"].removeprefix(heading.iri + "/").partition("@")[0]
+        slug, _, version = query["from_"].partition("@")
+        store = current.store()
+        code = code_of(query["uri"], store.heading(slug, version) if version else store.nomenclature(slug))
     else:
         code = query["code"]
     return _answered(query["from_"], query["to"], [code])
@@ -93,25 +94,6 @@ def _answered(source: str, target: str, codes: list[str]) -> Response:
     found = translation.translate(current.store(), source, target, codes, at=today())
     items = [_document(item) for item in found.items]
     return answer({"items": items, "total": len(items), "crosswalk": edition_document(found.edition)})
-
-
-def edition_document(edition: CrosswalkEdition) -> dict[str, Any]:
-    """An edition of a crosswalk as JSON."""
-    return {
-        "organisation": edition.organisation,
-        "codeList": f"{edition.organisation}/{edition.code_list}",
-        "nomenclature": edition.nomenclature,
-        "release": edition.release,
-        "edition": edition.edition,
-        "listEdition": edition.list_edition,
-        "validFrom": edition.valid_from.isoformat(),
-        "issued": edition.issued.isoformat().replace("+00:00", "Z"),
-        "author": edition.author,
-        "license": edition.license,
-        "mappings": edition.mappings,
-        "codes": edition.codes,
-        "sha256": edition.sha256,
-    }
 
 
 def _document(item: Translation) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""The registry's words in the French of an agent: dates, kinds of change, relations, formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from registry.model import Texts, preferred
+
+_MONTHS = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split()
+
+KINDS: dict[str, tuple[str, str, str]] = {
+    "added": ("ajouté", "ajout", "ajouts"),
+    "removed": ("retiré", "retrait", "retraits"),
+    "relabelled": ("libellé modifié", "libellé modifié", "libellés modifiés"),
+    "redefined": ("définition modifiée", "définition modifiée", "définitions modifiées"),
+    "moved": ("déplacé", "déplacement", "déplacements"),
+    "annotated": ("compléments modifiés", "complément modifié", "compléments modifiés"),
+    "deprecated": ("devenu obsolète", "concept devenu obsolète", "concepts devenus obsolètes"),
+    "reinstated": ("rétabli", "rétablissement", "rétablissements"),
+    "replaced": ("remplacé", "remplacement", "remplacements"),
+    "split": ("scindé", "scission", "scissions"),
+    "merged": ("fusionné", "fusion", "fusions"),
+    "reshaped": ("redécoupé", "redécoupage", "redécoupages"),
+    "widened": ("sens élargi", "sens élargi", "sens élargis"),
+    "narrowed": ("sens restreint", "sens restreint", "sens restreints"),
+    "shifted": ("sens déplacé", "sens déplacé", "sens déplacés"),
+}
+"""What happened to a code; then what a release counts, one and several."""
+
+LINKS = {
+    "same": "même sens",
+    "wider": "sens plus large que l’ancien",
+    "narrower": "sens plus étroit que l’ancien",
+    "overlaps": "recoupement partiel",
+}
+"""What the new concept is, seen from the old one."""
+
+RELATIONS = {
+    "exactMatch": "équivalent",
+    "closeMatch": "très proche",
+    "broadMatch": "plus précis que ce concept",
+    "narrowMatch": "plus large que ce concept",
+    "relatedMatch": "en rapport",
+}
+"""What a local code is, seen from the shared concept."""
+
+WHY = {
+    "code": "le code",
+    "label": "un autre nom",
+    "acronym": "le sigle",
+    "stem": "une forme voisine dans",
+    "prefix": "le début de mots dans",
+    "corrected": "l’orthographe corrigée dans",
+    "definition": "la définition ou une note",
+    "everyday": "des mots courants, lus dans",
+    "local": "le libellé d’une liste locale",
+}
+"""Why a concept was found."""
+
+FORMATS = {
+    "csv-excel": ("Tableur (CSV pour Excel)", "s’ouvre d’un double-clic"),
+    "csv": ("CSV", "UTF-8, virgules, pour les logiciels"),
+    "json": ("JSON", "pour les logiciels"),
+    "turtle": ("Turtle", "RDF, SKOS"),
+    "rdfxml": ("RDF/XML", "RDF, SKOS"),
+    "jsonld": ("JSON-LD", "RDF, SKOS"),
+    "ntriples": ("N-Triples", "forme canonique, signée"),
+}
+"""How files are named to people, and what for; a format that is not here goes by its own name."""
+
+LICENCES = {"https://www.etalab.gouv.fr/licence-ouverte-open-licence": "Licence Ouverte 2.0"}
+
+
+def day(value: date | datetime | None) -> str:
+    """A day in words: ``1er juillet 2025``; an instant is told by its day in Paris."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        value = value.astimezone(ZoneInfo("Europe/Paris")).date()
+    return f"{'1er' if value.day == 1 else value.day}\u00a0{_MONTHS[value.month - 1]}\u00a0{value.year}"
+
+
+def count(number: int, one: str, several: str = "") -> str:
+    """A number with its noun: ``1 concept``, ``1 204 concepts``; in French nought is singular."""
+    noun = one if number < 2 else several or f"{one}s"
+    return f"{number:,}".replace(",", "\u202f") + f"\u00a0{noun}"
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """What a release changed, in one line."""
+    return ", ".join(count(number, *KINDS[kind][1:]) for kind, number in counts.items()) or "aucun changement"
+
+
+def text(values: Texts) -> str:
+    """The text to show, French first."""
+    return preferred(values)
+
+
+def texts(values: Texts) -> list[str]:
+    """The French texts, or all where there is none."""
+    found = [value for language, value in values if language == "fr"]
+    return found or [value for _, value in values]
+
+
+def size(number: int) -> str:
+    """A file's size."""
+    if number < 1_000_000:
+        return f"{max(1, round(number / 1000))}\u00a0ko"
+    return f"{number / 1_000_000:.1f}\u00a0Mo".replace(".", ",")
+
+
+def is_address(value: str) -> bool:
+    """Whether a text from the data may be a link's target; nothing but the web's own schemes is."""
+    return value.startswith(("https://", "http://"))
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "day": day,
+    "count": count,
+    "text": text,
+    "texts": texts,
+    "size": size,
+    "summary": summary,
+    "is_address": is_address,
+}

@@ -1,0 +1,4 @@
+// What pages gain from scripts; each is usable without.
+import "./tree.js";
+import "./combobox.js";
+import "./copy.js";
