@@ -1,0 +1,276 @@
+"""Measure Socle at size and print it as two tables; nothing is kept. ``--help`` says what can be chosen."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from benchmarks import generator, measuring, serving
+from registry import drafts, editions, publishing
+from registry.crosswalks import CodeList, Organisation
+from registry.editions import Source
+from registry.formats import FORMATS
+from registry.model import Concept, Content, Decision, Release
+from registry.store import Store, migrate
+
+CHANGED = 10
+ORGANISATION = "banc"
+QUERIES = ("aide menagere", "hebergement personnes agees", "mediation juridique", "placment familial", "insertion RSA")
+PREFIXES = ("aid", "acc", "héber", "orien", "éval", "info", "insert", "prév", "tut", "visi")
+
+
+class Scale(NamedTuple):
+    """How large things are: concepts imported, concepts and releases served, mappings, requests for each figure."""
+
+    concepts: int = 100_000
+    served: int = 10_000
+    few: int = 1_000
+    releases: int = 50
+    mappings: int = 200_000
+    requests: int = 3_000
+
+
+QUICK = Scale(concepts=400, served=120, few=40, releases=3, mappings=200, requests=10)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options, measure, print."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
+    parser.add_argument("--size", type=int, help=f"concepts to import and publish ({Scale().concepts} by default)")
+    parser.add_argument("--postgresql", action="store_true", help="import on a private PostgreSQL server as well")
+    parser.add_argument("--only", choices=("import", "http"), help="one half alone")
+    chosen = parser.parse_args(arguments)
+    scale = QUICK if chosen.quick else Scale()
+    if chosen.size:
+        scale = scale._replace(concepts=chosen.size)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="socle-bench-") as name:
+        if chosen.only != "http":
+            imports(Path(name), scale, postgresql=chosen.postgresql)
+        if chosen.only != "import":
+            requests(Path(name), scale)
+    print(f"\n{time.monotonic() - begun:.0f} s in all")
+
+
+def imports(folder: Path, scale: Scale, *, postgresql: bool) -> None:
+    """Import, check and publish: a tenth of the size, the size, then a release with ten changes."""
+    columns = f"{'CPU s':>8}{'draft':>8}{'check':>8}{'publish':>9}{'rows':>9}{'peak MiB':>10}"
+    print(f"{'import, check, publish':<46}{columns}  goal")
+    with contextlib.ExitStack() as stack:
+        kinds: dict[str, Callable[[Path], str]] = {"sqlite": lambda place: f"sqlite:///{place / 'socle.db'}"}
+        if postgresql:
+            from tests.postgres import running_cluster
+
+            cluster = stack.enter_context(running_cluster())
+            kinds["postgresql"] = lambda place: cluster.url(place.name)
+        for kind, url_of in kinds.items():
+            for size in (scale.concepts // 10, scale.concepts):
+                place = folder / f"{kind}_{size}"
+                place.mkdir()
+                if kind == "postgresql":
+                    cluster.make(place.name, migrate)
+                else:
+                    migrate(url_of(place))
+                _import_twice(url_of(place), place, kind, size)
+
+
+def _import_twice(url: str, place: Path, kind: str, size: int) -> None:
+    first = generator.release(size)
+    second, touched = generator.changed(first, "1.1", min(CHANGED, size))
+    goal = f"{size / 2_000:.3g} s, 400 MiB"
+    steps = (
+        ("Turtle", "turtle", first, (), goal),
+        (f"CSV, {CHANGED} changes", "csv", second, touched, f"{CHANGED} rows"),
+    )
+    for title, format, release, same, accepted in steps:
+        file = place / f"{release.version}.{FORMATS[format].extension}"
+        with file.open("wb") as stream:
+            stream.writelines(FORMATS[format].write(release))
+        ran = measuring.run("benchmarks.importing", url, str(place / "blobs"), str(file), release.version, *same)
+        found = json.loads(ran.output)
+        spent = [found[step] for step in ("draft new", "draft check", "publish")]
+        cells = "".join(f"{seconds:>8.2f}" for seconds in (sum(spent), *spent[:2])) + f"{spent[2]:>9.2f}"
+        what = f"{size:,} concepts, {title}, {kind}"
+        print(f"{what:<46}{cells}{found['rows']:>9.0f}{ran.peak_mib:>10.0f}  {accepted}", flush=True)
+
+
+def requests(folder: Path, scale: Scale) -> None:
+    """Ask a server, and print what each kind of request costs beside an empty route."""
+    large = folder / f"sqlite_{scale.concepts}"
+    if not large.exists():
+        large.mkdir()
+        with _registry(large) as store:
+            _publish(store, generator.release(scale.concepts))
+    print(f"\n{'over HTTP, one Granian worker':<58}{'CPU ms':>8}{'ratio':>8}  goal")
+    place = folder / "served"
+    place.mkdir()
+    with _registry(place) as store:
+        release = generator.release(scale.served)
+        _publish(store, release)
+        few = generator.release(scale.few, slug="peu")
+        _publish_many(store, few, scale.releases)
+        for slug, count in (("petite", scale.mappings // 100), ("grande", scale.mappings)):
+            _crosswalk(store, slug, count, release)
+        _, file = store.rendition(generator.SLUG, "1.0", "turtle")
+    with serving.served(f"sqlite:///{place / 'socle.db'}", place, file=file) as server:
+        _mixed(server, scale, release, few)
+    with serving.served(f"sqlite:///{large / 'socle.db'}", large) as server:
+        empty = _empty(server, scale)
+        codes = generator.release(scale.concepts).concepts
+        _row(
+            f"concept, pinned, first time, of {scale.concepts:,}",
+            _concepts(server, scale, "1.0", codes),
+            empty,
+            "1.2 × that of 1,000",
+        )
+
+
+def _mixed(server: serving.Served, scale: Scale, release: Release, few: Release) -> None:
+    api, most = "/api/v1", scale.requests
+    empty = _empty(server, scale)
+    address = f"{api}/nomenclatures/{generator.SLUG}"
+    last = f"1.{scale.releases - 1}"
+    one = f"{address}/concepts/D0000-01"
+    tag = {"If-None-Match": server.ask(f"{one}?release=1.0").etag}
+    codes = [f"{address}/concepts/{code}?release=1.0" for code in list(release.concepts)[:50]]
+    for url in codes:
+        server.ask(url)
+    _row("concept by code, pinned", server.cost(itertools.cycle(codes), most=most), empty, "0.17 ms, 1.8 ×")
+    cost = server.cost(itertools.repeat(f"{one}?release=1.0"), headers=tag, expect=304, most=most)
+    _row("the same, 304", cost, empty, "1.3 ×")
+    _row("concept by code, unpinned today", server.cost(itertools.repeat(one), most=most), empty, "")
+    cost = _concepts(server, scale, "1.0", few.concepts, slug="peu")
+    _row(f"concept, pinned, first time, of {scale.few:,}", cost, empty, "")
+    cost = _concepts(server, scale, last, few.concepts, slug="peu")
+    _row(f"the same with {scale.releases} releases", cost, empty, "1.2 × the figure before")
+    words = (f"{api}/search?q={quote(f'{query} {number}')}" for number in itertools.count() for query in QUERIES)
+    _row(f"search, top ten, of {scale.served:,}", server.cost(words, most=min(most, 300)), empty, "6 ms")
+    typed = (
+        f"{api}/suggest?limit={limit}&q={quote(prefix)}"
+        for limit in itertools.count(1)
+        for prefix in PREFIXES
+        if limit <= 50
+    )
+    _row("suggest", server.cost(typed, most=min(most, 500)), empty, "0.4 ms")
+    for slug, count in (("petite", scale.mappings // 100), ("grande", scale.mappings)):
+        asked = (
+            f"{api}/translate?from={ORGANISATION}/{slug}@1&to={generator.SLUG}&code=L{number % count:07d}"
+            for number in range(0, most * 7, 7)
+        )
+        _row(
+            f"translate one code, {count:,} mappings", server.cost(asked, most=min(most, count)), empty, "0.2 ms, flat"
+        )
+    since = _before_the_last(server, scale)
+    changes = (
+        f"{api}/changes?nomenclature=peu&since={since}&limit={limit}" for limit in itertools.cycle(range(20, 1_000))
+    )
+    _row(f"changes since, {CHANGED} changes", server.cost(changes, most=min(most, 900)), empty, "0.5 ms")
+    static = server.cost(itertools.repeat(serving.STATIC), most=min(most, 500))
+    _row("a file of the same size, bare Flask", static, empty, "")
+    for name in ("turtle", "json"):
+        cost = server.cost(itertools.repeat(f"{address}/releases/1.0?format={name}"), most=min(most, 500))
+        _row(
+            f"full export, {name}: {cost.milliseconds / (static.milliseconds or 1):.1f} × that file",
+            cost,
+            empty,
+            "3 × a file",
+        )
+
+
+def _empty(server: serving.Served, scale: Scale) -> float:
+    server.cost(itertools.repeat(serving.EMPTY), most=min(scale.requests, 500))  # The first ones warm the server up.
+    cost = server.cost(itertools.repeat(serving.EMPTY), most=scale.requests)
+    _row("empty Flask route", cost, cost.milliseconds, "")
+    return cost.milliseconds
+
+
+def _concepts(
+    server: serving.Served,
+    scale: Scale,
+    version: str,
+    codes: Iterable[str],
+    *,
+    slug: str = generator.SLUG,
+) -> serving.Cost:
+    """Concepts of a release that nobody asked for yet: each is read and rendered."""
+    codes = list(codes)
+    step = max(1, len(codes) // scale.requests)
+    urls = (f"/api/v1/nomenclatures/{slug}/concepts/{code}?release={version}" for code in codes[::step])
+    return server.cost(urls, most=scale.requests)
+
+
+def _row(what: str, cost: serving.Cost, empty: float, goal: str) -> None:
+    ratio = f"{cost.milliseconds / empty:>8.1f}" if empty else f"{'':>8}"
+    print(f"{what:<58}{cost.milliseconds:>8.3f}{ratio}  {goal}", flush=True)
+
+
+@contextlib.contextmanager
+def _registry(place: Path) -> Iterator[Store]:
+    url = f"sqlite:///{place / 'socle.db'}"
+    migrate(url)
+    store = Store(url, place / "blobs")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _publish(store: Store, release: Release, same_meaning: tuple[str, ...] = ()) -> None:
+    """Publish a release by the path that users take."""
+    slug = release.nomenclature.slug
+    if release.version == "1.0":
+        store.add_nomenclature(release.nomenclature)
+    content = Content(release.concepts, release.links, release.groups)
+    draft = drafts.from_content(store, slug, content, decision=Decision("Banc d'essai.", same_meaning))
+    publishing.publish(store, draft, version=release.version, valid_from=release.valid_from)
+
+
+def _publish_many(store: Store, release: Release, count: int) -> None:
+    """Publish a nomenclature with many releases, ten changes in each but the first."""
+    _publish(store, release)
+    for number in range(1, count):
+        release, touched = generator.changed(release, f"1.{number}", CHANGED)
+        _publish(store, release, touched)
+
+
+def _before_the_last(server: serving.Served, scale: Scale) -> str:
+    """The cursor of the feed after which only the last of many releases comes."""
+    left, since = scale.few + 1 + (scale.releases - 2) * (CHANGED + 1), ""
+    while left:
+        page = min(left, 1_000)
+        answer = server.ask(f"/api/v1/changes?nomenclature=peu&limit={page}{since and '&since='}{since}")
+        since, left = json.loads(answer.body)["cursor"], left - page
+    return since
+
+
+def _crosswalk(store: Store, slug: str, count: int, release: Release) -> None:
+    codes, mappings = generator.crosswalk(count, replace(release, concepts=_active(release)))
+    editions.publish(
+        store,
+        Source(CodeList(ORGANISATION, slug, "Banc d'essai"), codes, Organisation(ORGANISATION, "Banc", "editeur")),
+        generator.SLUG,
+        mappings,
+        release=release.version,
+        valid_from=date(2024, 1, 1),
+        author="Banc d'essai",
+        license="https://www.etalab.gouv.fr/licence-ouverte-open-licence",
+    )
+
+
+def _active(release: Release) -> dict[str, Concept]:
+    return {code: concept for code, concept in release.concepts.items() if concept.status == "active"}
+
+
+if __name__ == "__main__":
+    main()
