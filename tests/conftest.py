@@ -8,11 +8,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 
-from registry.store import migrate
+from api import create_app
+from registry import settings as settings_
+from registry import shipped
+from registry.settings import Settings
+from registry.store import Store, migrate
 from tests.postgres import Cluster, running_cluster
 
 _TEMPLATE = "socle_template"
@@ -54,3 +61,89 @@ def database_url(request: pytest.FixtureRequest) -> str:
     fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     url: str = request.getfixturevalue(fixture)
     return url
+
+
+@pytest.fixture
+def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
+    """An empty registry, on each kind of database."""
+    found = Store(database_url, tmp_path / "blobs")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def shipped_folder(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder (``socle.db``, ``blobs``) with all that is shipped, published once per worker; copy it to write."""
+    folder = tmp_path_factory.mktemp("shipped")
+    shutil.copyfile(sqlite_template, folder / "socle.db")
+    found = Store(f"sqlite:///{folder / 'socle.db'}", folder / "blobs")
+    shipped.publish(found)
+    found.close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shipped_store(shipped_folder: Path) -> Iterator[Store]:
+    """A registry with all that is shipped, shared by the worker's tests: to be read only."""
+    found = Store(f"sqlite:///{shipped_folder / 'socle.db'}", shipped_folder / "blobs")
+    yield found
+    found.close()
+
+
+def settings_for(folder: Path, database_url: str = "", **others: str) -> Settings:
+    """The settings of a registry in a folder of its own, and whatever else is given."""
+    given = {"data_dir": str(folder), "database_url": database_url, **others}
+    return settings_.read({f"SOCLE_{name.upper()}": value for name, value in given.items()})
+
+
+def publish_shipped(settings: Settings) -> None:
+    """Publish all that is shipped, and leave nothing open."""
+    store = Store(settings.database, settings.blobs)
+    try:
+        shipped.publish(store)
+    finally:
+        store.close()
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Flask]:
+    """The application over a registry, its connections closed at the end."""
+    app = create_app(settings)
+    try:
+        yield app
+    finally:
+        app.extensions["socle"].store.close()
+
+
+@pytest.fixture
+def shipped_settings(shipped_folder: Path, tmp_path: Path) -> Settings:
+    """A registry with all that is shipped, of the test's own: it may write to it."""
+    return settings_for(shutil.copytree(shipped_folder, tmp_path / "shipped"))
+
+
+@pytest.fixture(scope="session")
+def app(shipped_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The application over all that is shipped, on SQLite, for tests that only read."""
+    folder = tmp_path_factory.mktemp("shipped") / "data"
+    with running(settings_for(shutil.copytree(shipped_folder, folder))) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def postgres_app(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The application over all that is shipped, published anew on PostgreSQL, for tests that only read."""
+    folder = tmp_path_factory.mktemp("shipped-postgres")
+
+    def fill(url: str) -> None:
+        migrate(url)
+        publish_shipped(settings_for(folder, url))
+
+    postgres.make("socle_shipped", fill)
+    with running(settings_for(folder, postgres.url("socle_shipped"))) as found:
+        yield found
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of the application over all that is shipped."""
+    return app.test_client()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -100,10 +101,8 @@ def a_code_list(**changes: Any) -> CodeList:
 def a_draft(store: Store, release: Release, *, decision: Decision | None = None) -> int:
     """Keep a draft of what the release holds, on the last release that there is; return its number."""
     nomenclature = release.nomenclature
-    try:
+    with suppress(AlreadyPublished):  # Its first release came before.
         store.add_nomenclature(nomenclature)
-    except AlreadyPublished:
-        pass  # Its first release came before.
     content = Content(release.concepts, release.links, release.groups, nomenclature=nomenclature)
     return drafts.from_content(store, nomenclature.slug, content, decision=decision or Decision("Essai."))
 

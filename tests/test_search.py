@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry import search
+from registry import indexing, search
 from registry.errors import Damaged
 from registry.search import Document, Index, build, keep
 
@@ -230,6 +230,73 @@ def test_suggestions_keep_to_the_nomenclature_and_the_limit(index: Index) -> Non
     assert index.suggest("zzz") == ()
 
 
+def test_a_word_of_every_day_is_read_as_one_of_the_field(index: Index) -> None:
+    first = index.search("senior qui ne peut plus faire la vaisselle").hits[0]
+
+    assert first.document.code == "AI-AUT-310"
+    assert (first.why.kind, first.why.correction) == ("everyday", "ménagère, âgées")
+
+
+def test_what_a_local_list_says_is_found_and_names_the_list(tmp_path: Path) -> None:
+    local = (("Panier solidaire du mardi", "ccas-x/aides@2"),)
+    build([*DOCUMENTS, a_document("B-1", "Colis alimentaire", local_label=local)], tmp_path / "i")
+
+    first = Index.open(tmp_path / "i").search("panier solidaire du mardi").hits[0]
+
+    assert (first.document.code, first.why.kind) == ("B-1", "local")
+    assert (first.why.text, first.why.source) == ("Panier solidaire du mardi", "ccas-x/aides@2")
+
+
+def test_facets_count_all_that_was_found(index: Index) -> None:
+    results = index.search("placement", limit=1)
+
+    assert results.facets == {"nomenclature": {"mesures": 3}, "status": {"active": 2, "deprecated": 1}}
+    assert sum(results.facets["status"].values()) == results.total
+
+
+def test_what_holds_every_word_stands_above_what_holds_only_some(index: Index) -> None:
+    assert codes(index, "nature domicile")[0] == "AI-HAN-330"
+
+
+def test_likely_concepts_are_given_even_where_a_search_would_be_silent(index: Index) -> None:
+    text = "formulaire cerfa de placement hors du département"
+
+    assert index.search(text).hits == ()
+    assert index.likely(text)[0].document.nomenclature == "mesures"
+
+
+# Hostile input
+
+KINDS_OF_HOSTILE: dict[str, Callable[[int], str]] = {
+    "letters": lambda n: chr(97 + n) * (10_000 * (n + 1)),
+    "ranges": lambda n: f"[{'a' * n} TO {'z' * (n + 1)}] {{* TO *}}",
+    "wildcards": lambda n: " ".join([f"{'*' * (n + 1)}x*", "a?" * n] * 200),
+    "fuzzies": lambda n: " ".join([f"aide~{n}", f"~{n}"] * 200),
+    "parentheses": lambda n: "(" * 500 * n + "aide" + ")" * 500 * n,
+    "operators": lambda n: "NOT aide OR (" * (n + 1) + 'label:* AND "personne -',
+    "lone surrogates": lambda n: "\ud800aide\udfff" * 20 * (n + 1),
+    "invisible": lambda n: "\x00\u200b\u202e\ufeff" * 200 * (n + 1) + "aide",
+    "accents": lambda n: "e" + "\u0301" * 5_000 * (n + 1),
+    "joined words": lambda n: ("d'" * 50 + "a-" * 50 + "a." * 50) * (n + 1),
+    "sentences": lambda n: " ".join(["mon père ne peut plus payer la maison de retraite"] * (n + 1)),
+    "misspelt": lambda n: " ".join(f"plcaemnet{chr(97 + n)}{number}x" for number in range(30)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_HOSTILE)
+def test_twenty_hostile_queries_of_each_kind_cost_little(index: Index, kind: str) -> None:
+    queries = [KINDS_OF_HOSTILE[kind](number) for number in range(20)]
+    costs = []
+
+    for query in queries:
+        started = time.thread_time()
+        index.search(query)
+        index.suggest(query)
+        costs.append(time.thread_time() - started)
+
+    assert max(costs) < 0.1
+
+
 HOSTILE = {
     "letters": "a" * 100_000,
     "range": "[a TO z]",
@@ -340,7 +407,7 @@ def test_another_sequence_is_another_index_and_the_older_one_goes(tmp_path: Path
     new = keep(tmp_path, 8, lambda: DOCUMENTS[5:6])
 
     assert codes(new, "apa") == []
-    assert [path.name for path in tmp_path.glob("*-*")] == [f"{search.FORMAT_VERSION}-8"]
+    assert [path.name for path in tmp_path.glob("*-*")] == [f"{indexing.FORMAT_VERSION}-8"]
     assert codes(old, "apa")[:1] == ["AI-AUT-100"]
 
 
@@ -362,7 +429,7 @@ def test_a_damaged_file_is_noticed_and_the_index_built_again(tmp_path: Path, num
     index = kept(tmp_path)
 
     assert codes(index, "apa")[:1] == ["AI-AUT-100"]
-    assert [entry.name for entry in tmp_path.glob("*-*")] == [f"{search.FORMAT_VERSION}-7"]
+    assert [entry.name for entry in tmp_path.glob("*-*")] == [f"{indexing.FORMAT_VERSION}-7"]
 
 
 def test_the_faults_are_tried_on_every_file(tmp_path: Path) -> None:
@@ -388,7 +455,7 @@ def test_an_index_of_another_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_place_of_the_folder_is_put_away(tmp_path: Path) -> None:
-    (tmp_path / f"{search.FORMAT_VERSION}-7").write_text("not a folder", encoding="utf-8")
+    (tmp_path / f"{indexing.FORMAT_VERSION}-7").write_text("not a folder", encoding="utf-8")
 
     assert codes(kept(tmp_path), "apa")[:1] == ["AI-AUT-100"]
 
@@ -435,7 +502,7 @@ def test_processes_that_start_together_build_once_and_all_answer(tmp_path: Path)
 
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert len(list(built.iterdir())) == 1
-    assert sorted(path.name for path in (tmp_path / "root").iterdir()) == [f"{search.FORMAT_VERSION}-7", "lock"]
+    assert sorted(path.name for path in (tmp_path / "root").iterdir()) == [f"{indexing.FORMAT_VERSION}-7", "lock"]
 
 
 def _build_at_length(root: Path) -> None:
@@ -463,4 +530,4 @@ def test_a_builder_killed_midway_leaves_nothing_that_lasts(tmp_path: Path, momen
 
     assert left == []
     assert codes(index, "apa")[:1] == ["AI-AUT-100"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{search.FORMAT_VERSION}-7", "lock", "writing"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{indexing.FORMAT_VERSION}-7", "lock", "writing"]

@@ -1,0 +1,240 @@
+"""Pages in a real Chromium: from the keyboard, without scripts, at 320 px, to axe in light and dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser import launched, served
+from tests.test_pages import PAGES
+
+# The largest pages are looked at on smaller nomenclatures: axe reads every element of a page.
+SMALLER = {
+    "/nomenclatures/types-aide/index": "/nomenclatures/categories-accompagnement/index",
+    "/nomenclatures/data-inclusion-thematiques/changements?page=2": "/nomenclatures/mesures/changements",
+    "/nomenclatures/types-aide?obsoletes=non": "/nomenclatures/mesures?obsoletes=non",
+    "/nomenclatures/types-aide?release=1.0": "/nomenclatures/mesures?release=1.0",
+}
+ERRORS = ("/nulle-part", "/nomenclatures/types-aide?at=2010-01-01", "/nomenclatures/types-aide/TA-INS-450?release=1.0")
+LOOKED_AT = (*(SMALLER.get(address, address) for address in PAGES), *ERRORS)
+
+_PATIENCE = 20_000
+"""Milliseconds: a busy machine is no failure."""
+
+expect.set_options(timeout=_PATIENCE)
+
+EVERY_RULE = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+    "iframes": False,
+    "preload": False,
+}
+RULES_OF_LOOKS = {**EVERY_RULE, "runOnly": {"type": "rule", "values": ["color-contrast", "target-size"]}}
+"""What another colour scheme or width can change; the rest reads the same elements again."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """This worker's browser."""
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site(app: Flask) -> Iterator[str]:
+    """The address of this worker's server."""
+    with served(app) as address:
+        yield address
+
+
+def _context(browser: Browser, site: str, **options: Any) -> BrowserContext:
+    context = browser.new_context(base_url=site, **options)
+    context.set_default_timeout(_PATIENCE)
+    return context
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:
+    """A page of a wide window; it fails the test if anything is said on the console."""
+    context = _context(browser, site, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    said = _listened(page)
+    yield page
+    context.close()
+    assert said == []
+
+
+def _listened(page: Page) -> list[str]:
+    """What the page says on the console, as it says it: a breach of the policy, a missing file, an error."""
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    return said
+
+
+def test_a_concept_is_found_from_the_keyboard_alone(page: Page) -> None:
+    page.goto("/")
+
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('role')") == "combobox":
+            break
+    field = page.get_by_role("combobox")
+    expect(field).to_be_focused()
+    page.keyboard.type("aide menag")
+    expect(page.get_by_role("listbox")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("option", selected=True)).to_have_count(1)
+    wanted = page.get_by_role("option", selected=True).text_content() or ""
+    page.keyboard.press("Enter")
+
+    page.wait_for_url(re.compile("/nomenclatures/.+/.+"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text(re.compile("aide ménagère", re.IGNORECASE))
+    assert (page.get_by_role("heading", level=1).text_content() or "") in wanted
+
+
+def test_escape_closes_the_suggestions_and_enter_sends_the_form(page: Page) -> None:
+    page.goto("/recherche")
+    field = page.get_by_role("combobox", name="Mots, sigle ou code")
+    field.focus()
+
+    page.keyboard.type("hebergement")
+    expect(page.get_by_role("listbox")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/recherche?q=hebergement**")
+    expect(page.get_by_role("heading", level=2)).to_contain_text(re.compile(r"pour «\s*hebergement\s*»"))
+
+
+def test_the_tree_opens_and_closes_from_the_keyboard(page: Page) -> None:
+    page.goto("/nomenclatures/types-aide")
+    tree = page.get_by_role("navigation", name="Arbre de la nomenclature")
+    button = tree.get_by_role("button", name=re.compile("TA-AUT-100 "))
+
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(tree.get_by_role("link", name=re.compile("TA-AUT-110"))).to_be_hidden()
+    button.focus()
+    page.keyboard.press("Enter")
+
+    expect(button).to_have_attribute("aria-expanded", "true")
+    expect(tree.get_by_role("link", name=re.compile("TA-AUT-110"))).to_be_visible()
+
+
+def test_the_code_can_be_copied(browser: Browser, site: str) -> None:
+    context = _context(browser, site, permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto("/nomenclatures/types-aide/TA-AUT-310")
+
+    page.get_by_role("button", name="Copier le code").click()
+
+    expect(page.get_by_role("button", name="Copié")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "TA-AUT-310"
+    context.close()
+
+
+def test_another_day_is_chosen_and_the_page_says_so(page: Page) -> None:
+    page.goto("/nomenclatures/types-aide/TA-INS-440")
+
+    page.get_by_text("Lire une autre version ou à une autre date").click()
+    page.get_by_label("En vigueur le").fill("2024-03-01")
+    page.get_by_role("button", name="Lire à cette date").click()
+
+    page.wait_for_url("**?at=2024-03-01")
+    expect(page.get_by_text("Vous lisez la version 1.0, qui n’est plus en vigueur")).to_be_visible()
+    expect(page.get_by_text("Ce qui a changé depuis")).to_be_visible()
+    page.get_by_role("link", name="Lire la version en vigueur").click()
+    page.wait_for_url("**/TA-INS-440")
+
+
+def test_without_scripts_everything_is_there(browser: Browser, site: str) -> None:
+    context = _context(browser, site, java_script_enabled=False, viewport={"width": 320, "height": 640})
+    page = context.new_page()
+
+    page.goto("/")
+    expect(page.get_by_role("navigation", name="Menu principal").get_by_role("link", name="Recherche")).to_be_visible()
+    page.get_by_role("searchbox", name="Rechercher un concept").fill("aide menagere")
+    page.get_by_role("button", name="Rechercher").click()
+    page.wait_for_url("**/recherche?q=aide+menagere")
+    page.get_by_role("link", name=re.compile("TA-ENF-220")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Aide ménagère aux familles")
+    expect(page.get_by_role("button", name="Copier le code")).to_be_hidden()
+    page.goto("/nomenclatures/types-aide")
+    expect(page.get_by_role("link", name=re.compile("TA-AUT-110"))).to_be_visible()
+
+    context.close()
+
+
+def test_the_menu_opens_and_closes_on_a_narrow_screen(browser: Browser, site: str) -> None:
+    context = _context(browser, site, viewport={"width": 320, "height": 640})
+    page = context.new_page()
+    page.goto("/nomenclatures/types-aide")
+    menu = page.get_by_role("navigation", name="Menu principal")
+
+    expect(menu).to_be_hidden()
+    page.get_by_role("button", name="Menu", exact=True).click()
+    expect(menu.get_by_role("link", name="Recherche")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    expect(menu).to_be_hidden()
+    context.close()
+
+
+def test_no_page_scrolls_sideways_at_320_pixels(browser: Browser, site: str) -> None:
+    context = _context(browser, site, viewport={"width": 320, "height": 640})
+    page = context.new_page()
+
+    wide = {}
+    for address in LOOKED_AT:
+        page.goto(address)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > 320:
+            wide[address] = width
+
+    assert wide == {}
+    context.close()
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_axe_and_the_policy_find_nothing_in_light_wide_nor_in_dark_narrow(
+    browser: Browser, site: str, part: int
+) -> None:
+    context = _context(browser, site)
+    page = context.new_page()
+    said = _listened(page)
+
+    found = []
+    for address in LOOKED_AT[part::2]:
+        page.goto(address)
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        found += [f"{address}: {violation}" for violation in _violations(page, EVERY_RULE)]
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size({"width": 320, "height": 900})
+        found += [f"{address}, dark and narrow: {violation}" for violation in _violations(page, RULES_OF_LOOKS)]
+
+    assert found == []
+    # The browser says each error page's own status.
+    assert [text for text in said if "404" not in text] == []
+    context.close()
+
+
+def _violations(page: Page, options: dict[str, Any]) -> list[str]:
+    violations = Axe().run(page, options=options).response["violations"]
+    return [f"{one['id']} {node['target']} {node['failureSummary']}" for one in violations for node in one["nodes"][:3]]
+
+
+def test_the_dark_theme_is_dark_without_any_script(browser: Browser, site: str) -> None:
+    context = _context(browser, site, color_scheme="dark", java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/")
+
+    expect(page.locator("body")).to_have_css("background-color", "rgb(22, 22, 22)")
+    context.close()
