@@ -32,7 +32,7 @@ from registry.formats import FORMATS
 from registry.formats.document import change_document, concept_document
 from registry.model import Concept, Edition, Nomenclature, Release
 from registry.signing import instant
-from registry.store.releases import ConceptView
+from registry.store.concepts import ConceptView
 
 blueprint = Routes("concepts", __name__, description="Concepts, as a release holds them")
 

@@ -29,7 +29,7 @@ from registry.errors import NotFound
 from registry.formats import FORMATS
 from registry.formats.document import change_document, nomenclature_document
 from registry.model import Nomenclature
-from registry.store.releases import Row
+from registry.store.states import Row
 
 blueprint = Routes("nomenclatures", __name__, description="Nomenclatures, their trees, differences and files")
 

@@ -18,7 +18,7 @@ from registry.formats import FORMATS
 from registry.formats.document import change_set_document, concept_document
 from registry.model import Edition, preferred
 from registry.store import Store
-from registry.store.releases import ConceptView
+from registry.store.concepts import ConceptView
 
 KINDS = {
     "added": "ajouté",

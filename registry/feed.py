@@ -11,7 +11,7 @@ from registry.changes import link_shapes
 from registry.formats.document import change_document
 from registry.signing import instant
 from registry.store import Store
-from registry.store.releases import FeedItem
+from registry.store.concepts import FeedItem
 
 
 class Position(NamedTuple):

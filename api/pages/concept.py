@@ -13,7 +13,7 @@ from api.pages.shown import Shown
 from registry.changes import Change
 from registry.errors import NotFound
 from registry.model import Concept, Edition, Link, today
-from registry.store.releases import ConceptView
+from registry.store.concepts import ConceptView
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from registry.model import Edition, Texts, preferred
 from registry.store import Store
-from registry.store.releases import Row
+from registry.store.states import Row
 
 WHOLE = 500
 """Concepts up to which the whole tree is read and shown."""

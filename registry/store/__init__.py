@@ -8,6 +8,7 @@ from pathlib import Path
 
 from registry.errors import Damaged
 from registry.store.blobs import Blobs
+from registry.store.concepts import Concepts
 from registry.store.crosswalks import Crosswalks
 from registry.store.database import SCHEMA, Database, migrate
 from registry.store.drafts import Drafts
@@ -15,7 +16,7 @@ from registry.store.drafts import Drafts
 __all__ = ["SCHEMA", "Store", "migrate"]
 
 
-class Store(Drafts, Crosswalks):
+class Store(Concepts, Drafts, Crosswalks):
     """The registry's database and the files that it names. Thread-safe; values in, values out.
 
     Every method may raise Busy (try again) and Damaged (stored bytes or schema are not what they must be).

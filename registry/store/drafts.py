@@ -14,15 +14,8 @@ from registry.errors import NotFound
 from registry.formats.document import concept_from, concept_state, link_document
 from registry.model import Concept, Decision, Group, Link, Nomenclature, texts
 from registry.store import tables as t
-from registry.store.releases import (
-    Releases,
-    decision_from,
-    decision_json,
-    heading_from,
-    heading_json,
-    insert_all,
-    nomenclature_id,
-)
+from registry.store.releases import Releases, nomenclature_id
+from registry.store.states import decision_from, decision_json, heading_from, heading_json, insert_all
 
 
 @dataclass(frozen=True, slots=True)
