@@ -18,8 +18,7 @@ help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## Set up, publish the shipped nomenclatures if absent, and serve on http://127.0.0.1:8000/
-	@$(BIN)/socle init
-	@exec $(BIN)/socle serve
+	@exec $(BIN)/socle serve --init
 
 test: $(STAMP) postgresql check ## Set up what the tests need, run every check, then all tests on both databases
 	@$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -19,12 +19,18 @@ def init() -> None:
 
     What is there already is left alone, so it can be run at any time.
     """
+    make_ready()
+
+
+def make_ready() -> None:
+    """Make the registry that the settings name ready to be served, and say what was done."""
     with opening.alone(current.settings()):
         created = opening.prepare(current.settings())
         registry = current.store()
         swept = registry.blobs.sweep(registry.named_files())
         output.progress("Publication des données livrées…")
         count = shipped.publish(registry, lambda line: click.echo(f"publié : {line}"))
+        registry.close()  # Whoever serves forks next, and no connection may be open then.
     done = [("schéma créé", created), (f"{swept} fichiers abandonnés enlevés", swept), (f"{count} publications", count)]
     told = ", ".join(text for text, happened in done if happened) or "rien à faire"
     click.echo(f"registre prêt dans {current.settings().data_dir} : {told}")

@@ -19,6 +19,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from cli import current
+from cli.operations import make_ready
 from registry.errors import Conflict, NotFound
 from registry.model import today
 from registry.store import Store
@@ -36,7 +37,8 @@ _PR_SET_PDEATHSIG = 1
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on (SOCLE_PORT).")
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer requests (SOCLE_WORKERS).")
-def serve(port: int | None, workers: int | None) -> None:
+@click.option("--init", "ready_first", is_flag=True, help="Make the registry ready first, as `socle init` does.")
+def serve(port: int | None, workers: int | None, ready_first: bool) -> None:
     """Run the service until it is told to stop (Ctrl-C or SIGTERM), which is a success.
 
     Refuses a port on which something answers already, and a registry that is not ready.
@@ -44,6 +46,8 @@ def serve(port: int | None, workers: int | None) -> None:
     settings = current.settings()
     port = port or settings.port
     _refuse_taken(settings.host, port)
+    if ready_first:
+        make_ready()
     registry = current.store()
     addresses = _addresses(f"http://{settings.host}:{port}", registry)
     registry.close()  # No connection may be open when the workers are forked.
@@ -92,11 +96,11 @@ def _refuse_taken(host: str, port: int) -> None:
 
 def _addresses(root: str, registry: Store) -> list[str]:
     nomenclatures = f"{root}/api/v1/nomenclatures"
-    lines = [f"Nomenclatures  {nomenclatures}", f"API            {root}/api/docs"]
+    lines = [f"Pages       {root}/", f"API         {root}/api/docs"]
     for nomenclature in registry.nomenclatures():
         with contextlib.suppress(NotFound):
             edition = registry.in_force(nomenclature.slug, today())
             concepts, _ = registry.concepts(nomenclature.slug, edition.version, status="active", limit=2)
             if concepts:
-                return [*lines, f"Un concept     {nomenclatures}/{nomenclature.slug}/concepts/{concepts[-1].code}"]
+                return [*lines, f"Un concept  {nomenclatures}/{nomenclature.slug}/concepts/{concepts[-1].code}"]
     return lines

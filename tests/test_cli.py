@@ -785,7 +785,7 @@ def test_the_service_says_where_it_is_and_stops_cleanly(
 
     assert service.returncode == 0
     assert time.monotonic() - started < 20, "a worker had to be killed"
-    for path in (b"/api/v1/nomenclatures", b"/api/docs", b"/concepts/"):
+    for path in (b"/", b"/api/docs", b"/concepts/"):
         assert f"http://127.0.0.1:{free_port}".encode() + path[:1] in said
         assert path in said
 
