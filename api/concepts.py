@@ -43,7 +43,7 @@ class ConceptsQuery(ReleaseQuery, PageQuery):
     broader = ma.fields.String(metadata={"description": "Only what is directly under this code; empty: the top"})
     status = ma.fields.String(validate=ma.validate.OneOf(["active", "deprecated"]))
     uri = ma.fields.String(metadata={"description": "Only the concept of this IRI"})
-    lawAt = ma.fields.Date(  # noqa: N815
+    lawAt = ma.fields.Date(
         error_messages=A_DAY,
         metadata={"description": "Only concepts whose own legal dates hold this day, whatever their status"},
     )

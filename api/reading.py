@@ -74,7 +74,7 @@ class ReleaseQuery(Query):
     at = ma.fields.Date(
         error_messages=A_DAY, metadata={"description": "The release in force on this day (Europe/Paris)"}
     )
-    knownAt = ma.fields.AwareDateTime(  # noqa: N815 -- parameters are camelCase.
+    knownAt = ma.fields.AwareDateTime(
         default_timezone=UTC,
         error_messages=_AN_INSTANT,
         metadata={"description": "… as it was known at this instant"},

@@ -21,7 +21,7 @@ class ReferenceSchema(ma.Schema):
     """A concept named by another: code and label in the same release."""
 
     code = _f.String(required=True)
-    prefLabel = _labels()  # noqa: N815 -- JSON is camelCase, in SKOS's own words.
+    prefLabel = _labels()
 
 
 class LineageEndSchema(ReferenceSchema):
@@ -61,20 +61,20 @@ class ConceptStateSchema(ma.Schema):
 
     code = _f.String(required=True)
     status = _f.String(required=True, validate=ma.validate.OneOf(["active", "deprecated"]))
-    prefLabel = _labels()  # noqa: N815
-    altLabel = _texts()  # noqa: N815
-    hiddenLabel = _texts()  # noqa: N815
+    prefLabel = _labels()
+    altLabel = _texts()
+    hiddenLabel = _texts()
     definition = _texts()
-    scopeNote = _texts()  # noqa: N815
-    inclusionNote = _texts()  # noqa: N815
-    exclusionNote = _texts()  # noqa: N815
+    scopeNote = _texts()
+    inclusionNote = _texts()
+    exclusionNote = _texts()
     example = _texts()
-    historyNote = _texts()  # noqa: N815
+    historyNote = _texts()
     broader = _f.List(_f.String())
     related = _f.List(_f.String())
-    legalBasis = _f.List(_f.String())  # noqa: N815
-    validFrom = _f.Date(allow_none=True)  # noqa: N815
-    validUntil = _f.Date(allow_none=True)  # noqa: N815
+    legalBasis = _f.List(_f.String())
+    validFrom = _f.Date(allow_none=True)
+    validUntil = _f.Date(allow_none=True)
 
 
 class ConceptSchema(ConceptStateSchema):
@@ -86,7 +86,7 @@ class ConceptSchema(ConceptStateSchema):
     broader = _f.List(_f.Nested(ReferenceSchema))
     narrower = _f.List(_f.Nested(ReferenceSchema))
     related = _f.List(_f.Nested(ReferenceSchema))
-    replacedBy = _f.List(_f.Nested(LineageEndSchema))  # noqa: N815
+    replacedBy = _f.List(_f.Nested(LineageEndSchema))
     replaces = _f.List(_f.Nested(LineageEndSchema))
 
 
@@ -98,10 +98,10 @@ class ConceptBriefSchema(ma.Schema):
     nomenclature = _f.String(required=True)
     release = _f.String(required=True)
     status = _f.String(required=True)
-    prefLabel = _labels()  # noqa: N815
+    prefLabel = _labels()
     broader = _f.List(_f.String())
-    validFrom = _f.Date(allow_none=True)  # noqa: N815
-    validUntil = _f.Date(allow_none=True)  # noqa: N815
+    validFrom = _f.Date(allow_none=True)
+    validUntil = _f.Date(allow_none=True)
 
 
 class WhySchema(ma.Schema):
@@ -164,7 +164,7 @@ class FeedItemSchema(ChangeSchema):
     release = _f.String(required=True)
     seq = _f.Integer(required=True)
     issued = _f.DateTime(required=True)
-    validFrom = _f.Date(required=True)  # noqa: N815
+    validFrom = _f.Date(required=True)
     code = _f.String()
     kinds = _f.List(_f.String())
     compatibility = _f.String()
@@ -174,7 +174,7 @@ class FileSchema(ma.Schema):
     """One stored file of a release."""
 
     format = _f.String(required=True)
-    mediaType = _f.String(required=True)  # noqa: N815
+    mediaType = _f.String(required=True)
     size = _f.Integer(required=True)
     sha256 = _f.String(required=True)
 
@@ -184,7 +184,7 @@ class ReleaseSchema(ma.Schema):
 
     nomenclature = _f.String(required=True)
     version = _f.String(required=True)
-    validFrom = _f.Date(required=True)  # noqa: N815
+    validFrom = _f.Date(required=True)
     issued = _f.DateTime(required=True)
     seq = _f.Integer(required=True)
     concepts = _f.Integer(required=True)
@@ -192,7 +192,7 @@ class ReleaseSchema(ma.Schema):
     deprecated = _f.Integer(required=True)
     corrects = _f.String(allow_none=True)
     predecessor = _f.String(allow_none=True)
-    contentSha256 = _f.String(required=True)  # noqa: N815
+    contentSha256 = _f.String(required=True)
     title = _texts()
     license = _f.String()
     attribution = _f.String()
@@ -205,11 +205,11 @@ class ReleaseStatusSchema(ma.Schema):
     nomenclature = _f.String(required=True)
     version = _f.String(required=True)
     status = _f.String(required=True, validate=ma.validate.OneOf(["published", "withdrawn"]))
-    withdrawnAt = _f.DateTime(allow_none=True)  # noqa: N815
+    withdrawnAt = _f.DateTime(allow_none=True)
     why = _f.String(allow_none=True)
-    correctedBy = _f.List(_f.String())  # noqa: N815
-    validUntil = _f.Date(allow_none=True)  # noqa: N815
-    inForce = _f.Boolean(required=True)  # noqa: N815
+    correctedBy = _f.List(_f.String())
+    validUntil = _f.Date(allow_none=True)
+    inForce = _f.Boolean(required=True)
 
 
 class NomenclatureSchema(ma.Schema):
@@ -222,8 +222,8 @@ class NomenclatureSchema(ma.Schema):
     publisher = _f.String()
     license = _f.String()
     attribution = _f.String()
-    codePattern = _f.String()  # noqa: N815
-    levelTitles = _f.List(_f.String())  # noqa: N815
+    codePattern = _f.String()
+    levelTitles = _f.List(_f.String())
     generic = _f.Boolean()
     current = _f.String(allow_none=True, metadata={"description": "the release in force today"})
     latest = _f.String(allow_none=True, metadata={"description": "the release issued last"})
@@ -251,7 +251,7 @@ class HistoryItemSchema(ChangeSchema):
 
     labels = _f.Dict(keys=_f.String(), values=_labels())
     release = _f.String(required=True)
-    validFrom = _f.Date(required=True)  # noqa: N815
+    validFrom = _f.Date(required=True)
     issued = _f.DateTime(required=True)
 
 
@@ -263,7 +263,7 @@ class OrganisationSchema(ma.Schema):
     kind = _f.String(required=True)
     insee = _f.String()
     demonstration = _f.Boolean()
-    codeLists = _f.List(_f.String())  # noqa: N815
+    codeLists = _f.List(_f.String())
 
 
 class CodeListSchema(ma.Schema):
@@ -276,7 +276,7 @@ class CodeListSchema(ma.Schema):
     license = _f.String()
     whole = _f.Boolean()
     edition = _f.Integer(required=True)
-    validFrom = _f.Date()  # noqa: N815
+    validFrom = _f.Date()
     issued = _f.DateTime()
     codes = _f.Integer()
     sha256 = _f.String()
@@ -287,7 +287,7 @@ class LocalCodeSchema(ma.Schema):
 
     code = _f.String(required=True)
     label = _f.String(required=True)
-    parentCode = _f.String()  # noqa: N815
+    parentCode = _f.String()
     note = _f.String()
 
 
@@ -295,12 +295,12 @@ class CrosswalkSchema(ma.Schema):
     """An edition of a crosswalk: from which edition of the list, to which release."""
 
     organisation = _f.String(required=True)
-    codeList = _f.String(required=True)  # noqa: N815
+    codeList = _f.String(required=True)
     nomenclature = _f.String(required=True)
     release = _f.String(required=True)
     edition = _f.Integer(required=True)
-    listEdition = _f.Integer(required=True)  # noqa: N815
-    validFrom = _f.Date()  # noqa: N815
+    listEdition = _f.Integer(required=True)
+    validFrom = _f.Date()
     issued = _f.DateTime()
     author = _f.String()
     license = _f.String()
@@ -315,7 +315,7 @@ class TargetSchema(ReferenceSchema):
     status = _f.String(allow_none=True, metadata={"description": "of a shared concept"})
     nomenclature = _f.String()
     release = _f.String()
-    codeList = _f.String()  # noqa: N815
+    codeList = _f.String()
     edition = _f.Integer()
 
 
@@ -374,7 +374,7 @@ class ProblemSchema(ma.Schema):
 
     type = _f.String(required=True)
     title = _f.String(required=True)
-    titleFr = _f.String(required=True)  # noqa: N815
+    titleFr = _f.String(required=True)
     status = _f.Integer(required=True)
     detail = _f.String()
     errors = _f.List(_f.Nested(FaultSchema))
@@ -395,7 +395,7 @@ class ReleaseFileSchema(ma.Schema):
     nomenclature = _f.String(required=True)
     iri = _f.String(required=True)
     release = _f.String(required=True)
-    validFrom = _f.Date(required=True)  # noqa: N815
+    validFrom = _f.Date(required=True)
     title = _texts()
     description = _texts()
     publisher = _f.String()
