@@ -40,10 +40,10 @@ relevance: $(STAMP) ## Measure how good search and candidates are, part by part,
 	@$(BIN)/python -m benchmarks.relevance
 
 faults: $(STAMP) postgresql ## The fault tests at full length: kills and failing writes, hundreds of times
-	@SOCLE_FAULTS=full $(BIN)/python -m pytest -m faults -p no:randomly
+	@SOCLE_FAULTS=full $(BIN)/python -m pytest -m faults -n 2 --dist worksteal
 
 fuzz: $(STAMP) postgresql ## The property and API tests at full length
-	@SOCLE_FUZZ=full $(BIN)/python -m pytest -m fuzz
+	@SOCLE_FUZZ=full $(BIN)/python -m pytest -m fuzz -n 2 --dist worksteal
 
 # The wheel is compared, file by file, with the folders that it is made of: what was forgotten and what an old build/
 # left in it both show. It is then installed without the checkout, with the locked versions, and used from elsewhere.
