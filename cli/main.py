@@ -14,11 +14,15 @@ from registry import errors
 EXIT_CODES: dict[type[Exception], int] = {
     errors.Invalid: 1,
     errors.TooLarge: 1,
+    errors.Unverified: 1,
+    errors.Forbidden: 1,
+    errors.Unauthenticated: 2,
     errors.WrongSetting: 2,
     errors.NotFound: 3,
     errors.Conflict: 4,
     errors.Busy: 5,
     errors.Damaged: 5,
+    errors.KeyRefused: 5,
     OSError: 5,
 }
 """By class of error, the exit code; a subclass has that of its class. Nothing else turns an error into one."""

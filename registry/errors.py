@@ -96,3 +96,32 @@ class WrongSetting(SocleError):
 
 class VotesMissing(Conflict):
     """The nomenclature's releases need the committee's approval, and this content does not have it."""
+
+
+class Unauthenticated(SocleError):
+    """Nobody is known to act here: the token or the session is missing, unknown, expired or revoked."""
+
+
+@dataclass
+class Forbidden(SocleError):
+    """Whoever acts may not do this: ``operation`` needs one of ``roles``, perhaps in one organisation."""
+
+    operation: str
+    roles: tuple[str, ...] = ()
+    organisation: str = ""
+
+    def __str__(self) -> str:
+        where = f" in {self.organisation}" if self.organisation else ""
+        return f"{self.operation} needs {' or '.join(self.roles) or 'another person'}{where}"
+
+
+class KeyRefused(SocleError):
+    """A signing key is missing, readable by others, or not one that the key set names: nothing was written."""
+
+
+class Unverified(SocleError):
+    """What was to be verified is not what was signed: the message names the object."""
+
+
+class Stale(Conflict):
+    """What was to be changed has changed since it was read."""

@@ -167,7 +167,8 @@ class Nomenclature:
     """A ``skos:ConceptScheme`` and what the registry must know to keep it.
 
     ``level_titles`` names the levels of a levelled classification, top first (empty: no levels are declared);
-    ``generic`` says that broader means "is a kind of"; ``votes`` says whether a release needs the committee's.
+    ``generic`` says that broader means "is a kind of"; ``votes`` says whether a release needs the committee's, by the
+    voting rules that the registry keeps beside the nomenclature.
     """
 
     slug: str
@@ -284,6 +285,25 @@ class Edition:
     predecessor: str = ""
     withdrawn_at: datetime | None = None
     withdrawn_why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VotingRules:
+    """How the committee decides on a nomenclature. Organisations are slugs; one vote each.
+
+    A release is approved by ``threshold`` approvals at least, of them one from each college that ``each_college`` asks
+    for. Where a consultation is mandatory (``consultation``), the rules of the code des relations entre le public et
+    l'administration come on top: half of the ``voters`` present or represented (R133-10), else a second call without
+    quorum; a majority of the votes expressed, the ``chair``'s being decisive when they are equal (R133-11).
+    ``days`` is how long a ballot is open unless it says otherwise.
+    """
+
+    voters: tuple[str, ...]
+    threshold: int = 1
+    each_college: bool = False
+    consultation: bool = False
+    chair: str = ""
+    days: int = 14
 
 
 def mainline(editions: Iterable[Edition]) -> Edition | None:

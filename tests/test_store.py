@@ -78,6 +78,11 @@ def a_full_store(store: Store) -> Store:
         license="",
     )
     withdraw(store, "1.0", datetime(2030, 1, 1, tzinfo=UTC))
+    with store.database.writing() as connection:
+        connection.execute(t.journal.insert().values(seq=1, sha256="0", entry="{}"))
+        connection.execute(t.signature.insert().values(seq=1, envelope="{}"))
+        connection.execute(t.checkpoint.insert().values(size=1, note=""))
+        connection.execute(t.key_set.insert().values(version=1, envelope="{}"))
     return store
 
 
@@ -235,7 +240,7 @@ SENSELESS = (
     "INSERT INTO mapping VALUES (9, '02', '', 'exactMatch', '', '', 0, '', '')",
     "INSERT INTO mapping VALUES (9, '02', 'B', 'exactMatch', '', '', 0, '', '')",
     "INSERT INTO local_code VALUES (9, '02', 'x', '', '')",
-    "INSERT INTO draft_concept VALUES (99, 'A', NULL)",
+    "INSERT INTO draft_concept (draft_id, code, state) VALUES (99, 'A', NULL)",
     "UPDATE draft SET state = 'done'",
     "INSERT INTO broader_state VALUES (1, '', 'Z', 4, 4)",
     "INSERT INTO broader_state VALUES (99, '', 'Z', 4, NULL)",

@@ -12,11 +12,12 @@ from registry.store.concepts import Concepts
 from registry.store.crosswalks import Crosswalks
 from registry.store.database import SCHEMA, Database, migrate
 from registry.store.drafts import Drafts
+from registry.store.journal import Journal
 
 __all__ = ["SCHEMA", "Store", "migrate"]
 
 
-class Store(Concepts, Drafts, Crosswalks):
+class Store(Concepts, Drafts, Crosswalks, Journal):
     """The registry's database and the files that it names. Thread-safe; values in, values out.
 
     Every method may raise Busy (try again) and Damaged (stored bytes or schema are not what they must be).

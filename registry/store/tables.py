@@ -81,6 +81,7 @@ nomenclature = _table(
     Column("id", Integer, primary_key=True),
     _text("slug", unique=True),
     _text("document"),
+    _text("voting", server_default=""),
 )
 
 release = _table(
@@ -164,6 +165,17 @@ draft = _table(
     _text("links"),
     _text("decision"),
     Column("release_id", Integer, ForeignKey("release.id")),
+    _text("title", server_default=""),
+    _text("author", server_default=""),
+    _text("organisation", server_default=""),
+    _integer("revision", server_default="1"),
+    _text("version", server_default=""),
+    _text("valid_from", server_default=""),
+    _text("corrects", server_default=""),
+    _text("submission", server_default=""),
+    _integer("round", server_default="0"),
+    _text("ballot", server_default=""),
+    _text("publish_at", server_default=""),
     CheckConstraint(
         "state IN ('open', 'submitted', 'approved', 'rejected', 'scheduled', 'published', 'withdrawn')", name="state"
     ),
@@ -174,6 +186,8 @@ draft_concept = _table(
     _reference("draft_id", "draft.id", ondelete="CASCADE"),
     _text("code"),
     Column("state", Text),
+    _integer("revision", server_default="1"),
+    _text("editor", server_default=""),
     PrimaryKeyConstraint("draft_id", "code"),
 )
 
@@ -261,7 +275,170 @@ mapping = _table(
     sqlite_with_rowid=False,
 )
 
-IMMUTABLE = (release, withdrawal, file, log, list_edition, local_code, crosswalk_edition, mapping)
+# --- People --------------------------------------------------------------------------------------------------------
+
+person = _table(
+    "person",
+    Column("id", Text, primary_key=True),
+    _text("name"),
+    Column("email", Text, unique=True),
+    Column("subject", Text, unique=True),
+    _text("created"),
+    _text("erased"),
+)
+
+membership = _table(
+    "membership",
+    Column("person_id", Text, ForeignKey("person.id"), nullable=False),
+    _reference("organisation_id", "organisation.id"),
+    _text("role"),
+    PrimaryKeyConstraint("person_id", "organisation_id", "role"),
+    CheckConstraint(
+        "role IN ('reader', 'mapper', 'proposer', 'editor', 'member', 'secretary', 'administrator')", name="role"
+    ),
+)
+
+token = _table(
+    "token",
+    Column("id", Integer, primary_key=True),
+    _text("sha256"),
+    Column("person_id", Text, ForeignKey("person.id"), nullable=False),
+    _reference("organisation_id", "organisation.id"),
+    _text("roles"),
+    _text("label"),
+    _text("created"),
+    _text("expires"),
+    _text("revoked"),
+    _text("last_used"),
+)
+
+sign_in_link = _table(
+    "sign_in_link",
+    Column("sha256", Text, primary_key=True),
+    Column("person_id", Text, ForeignKey("person.id"), nullable=False),
+    _text("expires"),
+    _text("used"),
+)
+
+session = _table(
+    "session",
+    Column("sha256", Text, primary_key=True),
+    Column("person_id", Text, ForeignKey("person.id"), nullable=False),
+    _text("created"),
+    _text("expires"),
+    _text("document"),
+)
+
+# --- Chains and signatures -----------------------------------------------------------------------------------------
+
+journal = _table(
+    "journal",
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    _text("sha256", unique=True),
+    _text("entry"),
+)
+
+signature = _table(
+    "signature",
+    Column("seq", Integer, ForeignKey("log.seq"), primary_key=True, autoincrement=False),
+    _text("envelope"),
+)
+
+checkpoint = _table(
+    "checkpoint",
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    _text("note"),
+)
+
+key_set = _table(
+    "key_set",
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _text("envelope"),
+)
+
+# --- The committee -------------------------------------------------------------------------------------------------
+
+vote = _table(
+    "vote",
+    _reference("draft_id", "draft.id"),
+    _integer("round"),
+    _reference("organisation_id", "organisation.id"),
+    Column("person_id", Text, ForeignKey("person.id"), nullable=False),
+    _text("choice"),
+    _text("reason"),
+    _text("at"),
+    _text("submission"),
+    PrimaryKeyConstraint("draft_id", "round", "organisation_id"),
+    CheckConstraint("choice IN ('approve', 'reject', 'abstain')", name="choice"),
+    CheckConstraint("choice <> 'reject' OR reason <> ''", name="reason"),
+)
+
+attendance = _table(
+    "attendance",
+    _reference("draft_id", "draft.id"),
+    _integer("round"),
+    _reference("organisation_id", "organisation.id"),
+    Column("represented_by", Integer, ForeignKey("organisation.id")),
+    PrimaryKeyConstraint("draft_id", "round", "organisation_id"),
+    UniqueConstraint("draft_id", "round", "represented_by"),
+    CheckConstraint("represented_by <> organisation_id", name="other"),
+)
+
+proposal = _table(
+    "proposal",
+    Column("id", Integer, primary_key=True),
+    _reference("nomenclature_id", "nomenclature.id"),
+    _text("code"),
+    _text("what"),
+    _text("why"),
+    _text("legal_basis"),
+    _text("created"),
+    Column("person_id", Text, ForeignKey("person.id")),
+    _text("email"),
+    _text("confirmation"),
+    _text("state"),
+    Column("draft_id", Integer, ForeignKey("draft.id")),
+    _text("reason"),
+    CheckConstraint("state IN ('held', 'received', 'studied', 'retained', 'declined', 'released')", name="state"),
+    CheckConstraint("state <> 'declined' OR reason <> ''", name="reason"),
+)
+
+notice = _table(
+    "notice",
+    Column("id", Integer, primary_key=True),
+    Column("person_id", Text, ForeignKey("person.id"), nullable=False, index=True),
+    _text("at"),
+    _text("object"),
+    _text("text"),
+    _text("seen"),
+)
+
+idempotency = _table(
+    "idempotency",
+    _text("key"),
+    _text("actor"),
+    _text("request"),
+    _integer("status"),
+    _text("headers"),
+    _text("body"),
+    _text("at"),
+    PrimaryKeyConstraint("actor", "key"),
+)
+
+IMMUTABLE = (
+    release,
+    withdrawal,
+    file,
+    log,
+    list_edition,
+    local_code,
+    crosswalk_edition,
+    mapping,
+    journal,
+    signature,
+    checkpoint,
+    key_set,
+)
 """Tables whose rows never change and never go, by triggers on both databases."""
 
 SEALED = (

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from registry.migrations.triggers import exists, never_changes, refuse
+
 revision = "0001"
 down_revision = None
 
@@ -45,36 +47,27 @@ def upgrade() -> None:
     """Make every table, then the triggers that keep what is published as it is."""
     _tables()
     for table in IMMUTABLE:
-        _refuse(table, "UPDATE", "", f"{table} never changes")
-        _refuse(table, "DELETE", "", f"{table} never goes")
-        # INSERT OR REPLACE deletes without firing a delete trigger, on a connection without recursive triggers:
-        # whatever unique key exists is refused before it does.
-        taken = (" AND ".join(f"{column} = NEW.{column}" for column in key) for key in _keys(table))
-        _refuse(table, "INSERT", " OR ".join(_exists(table, key) for key in taken), f"{table} never changes")
+        never_changes(table, _keys(table))
     for table, (seal, column) in SEALED_BY.items():
-        _refuse(table, "INSERT", _exists(seal, f"id = NEW.{column}"), f"{table} is sealed")
+        refuse(table, "INSERT", exists(seal, f"id = NEW.{column}"), f"{table} is sealed")
     for table, columns in INTERVALS.items():
         published = "SELECT 1 FROM release r WHERE r.nomenclature_id = NEW.nomenclature_id AND r.number >= NEW"
-        _refuse(table, "INSERT", f"EXISTS ({published}.since)", f"{table} is sealed")
+        refuse(table, "INSERT", f"EXISTS ({published}.since)", f"{table} is sealed")
         if op.get_bind().dialect.name == "sqlite":
             # As above: the unique index on open intervals refuses a second one, but for INSERT OR REPLACE.
             key = " AND ".join(f"{column} = NEW.{column}" for column in OPEN_KEYS[table])
-            opened = _exists(table, f"until IS NULL AND nomenclature_id = NEW.nomenclature_id AND {key}")
-            _refuse(table, "INSERT", f"NEW.until IS NULL AND {opened}", f"{table} is open")
+            opened = exists(table, f"until IS NULL AND nomenclature_id = NEW.nomenclature_id AND {key}")
+            refuse(table, "INSERT", f"NEW.until IS NULL AND {opened}", f"{table} is open")
         changed = " OR ".join(
             f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in ("nomenclature_id", "since", *columns)
         )
-        _refuse(
+        refuse(
             table,
             "UPDATE",
             f"OLD.until IS NOT NULL OR NEW.until IS NULL OR {changed} OR EXISTS ({published}.until)",
             f"{table} never changes",
         )
-        _refuse(table, "DELETE", "", f"{table} never goes")
-
-
-def _exists(table: str, condition: str) -> str:
-    return f"EXISTS (SELECT 1 FROM {table} WHERE {condition})"  # noqa: S608 -- names and conditions of this file only.
+        refuse(table, "DELETE", "", f"{table} never goes")
 
 
 def _keys(table: str) -> tuple[tuple[str, ...], ...]:
@@ -89,38 +82,6 @@ def _keys(table: str) -> tuple[tuple[str, ...], ...]:
         "crosswalk_edition": (("id",), ("crosswalk_id", "number")),
         "mapping": (("crosswalk_edition_id", "local_code", "target_code"),),
     }[table]
-
-
-def _refuse(table: str, action: str, condition: str, message: str) -> None:
-    """Refuse an action on a table, always or under a condition, by a trigger in the database's own words."""
-    name = f"{table}_{action.lower()}_{message.rsplit(' ', 1)[1]}"
-    if op.get_bind().dialect.name == "sqlite":
-        # SQLite 3.38 and older know IS, which means the same there.
-        when = f"WHEN {condition.replace('IS DISTINCT FROM', 'IS NOT')}" if condition else ""
-        op.execute(
-            sa.text(
-                f"CREATE TRIGGER {name} BEFORE {action} ON {table} {when} BEGIN SELECT RAISE(ABORT, '{message}'); END"
-            )
-        )
-        return
-    body = f"RAISE EXCEPTION '{message}' USING ERRCODE = 'integrity_constraint_violation';"
-    if condition:
-        body = f"IF {condition} THEN {body} END IF;"
-    result = "OLD" if action == "DELETE" else "NEW"
-    op.execute(
-        sa.text(
-            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$body$ BEGIN {body} RETURN {result}; END $body$"
-        )
-    )
-    op.execute(sa.text(f"CREATE TRIGGER {name} BEFORE {action} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()"))
-    if action == "DELETE":
-        op.execute(
-            sa.text(
-                f"CREATE TRIGGER {table}_truncate BEFORE TRUNCATE ON {table} "
-                f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
-            )
-        )
 
 
 def _tables() -> None:
