@@ -1,14 +1,36 @@
-"""What people say, and what nomenclatures of social services call it: ``vieux`` is ``âgé``, ``facture`` is ``impayé``.
+"""What people say, and what nomenclatures of social services call it: a ``gamin`` is an ``enfant``.
 
 The pairs are in ``everyday.txt``, a line each: words of every day, an equals sign, words of the field. A line says that
 whoever uses one of the words on its left may mean one of those on its right; it never says what a concept is called.
-The words on the left come from ordinary French; those on the right are words of the law and of the labels, so a line
-serves every nomenclature of the field and no query in particular. The rule by which lines were written, and by which
-anyone can add to them: take a word of the field that several labels hold, or that the law's article defines; write on
-its left the ordinary words of the dictionary for it, and the names of the things, the people and the moments that the
-article covers; leave out a word that says several of these things. They are readings, not labels: a hit found by one
-of them ranks below those that hold the words themselves, and says so. The pairs were written for Socle, in ordinary
-French, and nobody of the field has reviewed them yet.
+They are readings, not labels: a hit found by one of them ranks below those that hold the words themselves, and says so.
+
+The rule by which the lines were written, and by which anybody can write them again without knowing what will be asked:
+
+1. Take every concept and heading of the national nomenclatures in order, those of one subject in one block. The block
+   names them, so that one left out is seen.
+2. From the sources of these concepts list the words for the person concerned, for the situation or event that brings
+   them, for the thing, act or place that is given, and for the body that gives it. A source is the article of law that
+   the concept names, a sheet of service-public.fr under the theme of the block, a local list, a page of a body that
+   gives the thing, or a law that names a body anew. The block names those that it used.
+3. Go through the concepts again with four voices that do not know the administrative name: the person, a relative, a
+   neighbour or teacher, and somebody at the front desk. Ask each for nouns, verbs, objects, places, moments, ages,
+   feelings, money and body words. A word that no source of step 2 bears needs an article of a general dictionary
+   (Wiktionnaire; the Trésor de la langue française or the Académie do as well) that has as a synonym or in a
+   definition a word of the concepts or of the block, or that marks it as familiar or regional for one. The block names
+   the headword.
+4. Beside a word so found write its other forms (feminine, plural, verb with the noun of its act, the persons of a verb
+   that are said most, acronym), and a plain synonym if the French thesaurus gives it for a word of the same block. A
+   word that no source bears is left out.
+5. A word that says as much outside social services (``livret``, ``location``, ``parking``) stands on the left only in
+   an expression of words so found and of the plainest words of the language that leaves one sense (``place de
+   parking``, ``trouver un logement``). What belongs to another field
+   altogether (identity papers, tax returns, repairs of cars) is left out.
+6. On the right write the fewest words of the labels and definitions that tell these concepts from others, the topic
+   rather than the person: never ``aide``, ``accès`` or ``service``, which half of all concepts hold.
+7. Leave out what the labels of the concept already say, and a word that says several unrelated things. An expression
+   stands on the left once, however many feminines and plurals it has: their stems are one.
+
+The words were chosen so for Socle from sources and not from queries; nobody of the field has reviewed them yet.
 """
 
 from __future__ import annotations
@@ -21,7 +43,7 @@ from registry import analysis
 
 
 def _lines() -> list[tuple[str, str]]:
-    """What is on either side of the equals sign, line by line; titles have none."""
+    """What is on either side of the equals sign, line by line; the lines that name a block have none."""
     text = resources.files("registry").joinpath("everyday.txt").read_text(encoding="utf-8")
     sides = (line.partition("=") for line in text.splitlines())
     return [(said, means) for said, equals, means in sides if equals]
