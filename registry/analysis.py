@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -139,12 +140,14 @@ def _words(text: str) -> tuple[Word, ...]:
     origins = None if _ONE_FOR_ONE.fullmatch(text) else _origins(text)
     found: list[Word] = []
     for chunk in _CHUNK.finditer(folded):
-        for word in _words_of(chunk[0], chunk.start()):
+        at = chunk.start()
+        for word, stem, start, end, stop, whole in _words_of(chunk[0]):
             if origins is None:
-                found.append(word)
+                found.append(Word(word, stem, at + start, at + end, stop, whole))
             else:
                 # The character after the last one of the word ends it, so that a combining accent is inside.
-                found.append(word._replace(start=origins[word.start], end=_end(text, origins[word.end - 1])))
+                last = _end(text, origins[at + end - 1])
+                found.append(Word(word, stem, origins[at + start], last, stop, whole))
     return tuple(found)
 
 
@@ -166,30 +169,40 @@ def _end(text: str, last: int) -> int:
     return end
 
 
-def _words_of(chunk: str, at: int) -> list[Word]:
+def _words_of(chunk: str) -> Sequence[Word]:
+    """The words of what stands between spaces, with their offsets in it; most chunks come again and again."""
+    return _remembered_chunk(chunk) if len(chunk) <= 40 else _cut(chunk)
+
+
+@lru_cache(maxsize=16384)
+def _remembered_chunk(chunk: str) -> Sequence[Word]:
+    return _cut(chunk)
+
+
+def _cut(chunk: str) -> Sequence[Word]:
     if chunk.isalnum():
-        return _word(chunk, at)
+        return _word(chunk, 0)
     if _DOTTED.fullmatch(chunk):
         acronym = chunk.replace(".", "")
-        return [Word(acronym, stem(acronym), at, at + len(chunk))]
+        return [Word(acronym, stem(acronym), 0, len(chunk))]
     found: list[Word] = []
     for run in re.finditer(r"[^']+", chunk):
         elided = run.end() < len(chunk) and run[0] in ELISIONS
-        found += [Word(run[0], run[0], at + run.start(), at + run.end(), True)] if elided else _parts(run, at)
+        found += [Word(run[0], run[0], run.start(), run.end(), True)] if elided else _parts(run)
     return found
 
 
-def _parts(run: re.Match[str], at: int) -> list[Word]:
+def _parts(run: re.Match[str]) -> list[Word]:
     """The parts of a run of words joined by hyphens or dots."""
     pieces = list(_PIECE.finditer(run[0]))
     if len(pieces) == 1:
-        return _word(run[0], at + run.start())
+        return _word(run[0], run.start())
     hyphenated = "." not in run[0] and not any(piece[0].isdigit() for piece in pieces)
     whole = "".join(piece[0] for piece in pieces) if hyphenated else ""
     return [
         Word(piece[0], stem(piece[0]), start, start + len(piece[0]), piece[0] in STOP_WORDS, whole)
         for piece in pieces
-        for start in (at + run.start() + piece.start(),)
+        for start in (run.start() + piece.start(),)
     ]
 
 

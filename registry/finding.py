@@ -8,6 +8,7 @@ folder. Those of releases that are not in force today are made when they are ask
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import shutil
@@ -87,8 +88,19 @@ def _level(store: Store, folder: Path, editions: Callable[[], Iterable[Edition]]
         # The index that this one replaces is not closed, since another thread may be reading it: it goes with the
         # last of them.
         index = search.keep(folder, state, lambda: _documents(store, held, today))
+        _settle()
     _open[folder] = (seen, state, index)
     return index
+
+
+def _settle() -> None:
+    """Take all that the process holds now out of the garbage collector's rounds.
+
+    A full round goes through everything that an open index keeps, which takes longer than any search.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def make_level(store: Store, folder: Path, today: date) -> bool:
@@ -137,8 +149,13 @@ def _names(editions: Iterable[Edition]) -> list[str]:
 
 
 def _state(stamp: tuple[int, ...], editions: Iterable[Edition]) -> int:
-    """A number that two states never share in practice; that of a longer history is greater, as ``keep`` asks."""
-    return (sum(stamp) << 32) + zlib.crc32("\n".join(_names(editions)).encode())
+    """A number that two states never share in practice; that of a longer history is greater, as ``keep`` asks.
+
+    What the releases hold is part of it: a database restored from a backup may publish another release under a version
+    of which there was an index.
+    """
+    held = sorted(f"{edition.nomenclature}@{edition.version} {edition.content_sha256}" for edition in editions)
+    return (sum(stamp) << 32) + zlib.crc32("\n".join(held).encode())
 
 
 def _documents(store: Store, editions: Iterable[Edition], today: date) -> Iterator[Document]:
@@ -148,7 +165,7 @@ def _documents(store: Store, editions: Iterable[Edition], today: date) -> Iterat
         spelt_out = _spelt_out(release)
         for code, concept in release.concepts.items():
             own = (concept.label, *_french(concept.alt_label), *_french(concept.hidden_label))
-            known = {analysis.key(text) for text in own}
+            known = {analysis.key(text) for text in own} if code in local else set()
             yield Document(
                 nomenclature=release.nomenclature.slug,
                 version=release.version,

@@ -1,9 +1,8 @@
 """The search index on the disk: an immutable folder derived from releases, made whole or not at all.
 
 ``build`` makes it aside and renames it into place, ``opened`` refuses one that is not whole, ``keep`` opens it or
-builds it again; it can always be thrown away. Whoosh keeps the postings; only ``_write_postings``,
-``_open_postings`` and ``Postings`` know it. Its table of contents is a pickle, so it is opened only after the manifest,
-written last, has vouched for every byte.
+builds it again; it can always be thrown away. Whoosh keeps the postings (``registry.postings``); they are opened only
+after the manifest, written last, has vouched for every byte.
 """
 
 from __future__ import annotations
@@ -19,32 +18,22 @@ import os
 import re
 import secrets
 import shutil
-import threading
-import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import orjson
 
-from registry import analysis
+from registry import analysis, postings
 from registry.errors import Damaged
+from registry.postings import Postings
 from registry.vocabulary import Spellings, Vocabulary
 
-with warnings.catch_warnings():
-    # Whoosh's sources hold old escapes and calls: the compiler warns of them once per machine, and means nothing to us.
-    warnings.simplefilter("ignore")
-    from whoosh import fields as whoosh_fields
-    from whoosh.filedb.filestore import FileStorage
+FORMAT_VERSION = 3
 
-FORMAT_VERSION = 2
-
-
-LONGEST_QUERY = 200
-
-_REMEMBERED_IDS = 200_000
 _SCANNED_LABELS = 200
 _MANIFEST = "manifest.json"
 
@@ -87,56 +76,76 @@ class Document:
 class Label(NamedTuple):
     """A label analysed: its stems, how many words they come from, and the acronym that its initials make."""
 
-    stems: frozenset[str]
+    stems: Sequence[str]
     words: int
     acronym: str
 
 
-class Entry(NamedTuple):
-    """A document with all that ranking needs, analysed once when the index is built."""
+@dataclass(frozen=True)
+class Entry:
+    """A document with all that ranking needs, analysed once when the index is built.
 
-    document: Document
-    labels: tuple[Label, ...]
-    notes: frozenset[str]
-    path: frozenset[str]
+    ``code`` is the folded one, its parts apart. Fifty entries are ranked where ten are shown, so the document itself
+    is read only when somebody asks for it.
+    """
+
+    code: str
+    active: bool
+    depth: int
+    defined: bool
+    labels: Sequence[Label]
+    notes: Sequence[str]
+    path: Sequence[str]
+    _document: bytes
 
     @classmethod
     def of(cls, document: Document) -> Self:
         """A document analysed."""
-        return cls(
-            document,
-            tuple(_analysed(label) for label in document.labels),
+        entry = cls(
+            analysis.key(document.code),
+            document.status == "active",
+            document.depth,
+            bool(document.definition),
+            [_analysed(label) for label in document.labels],
             _stems(document.definition),
             _stems(document.path),
+            orjson.dumps([getattr(document, name) for name in Document.__slots__]),
         )
+        vars(entry)["document"] = document  # It need not be read back from its bytes.
+        return entry
+
+    @cached_property
+    def document(self) -> Document:
+        """The document as it was given."""
+        return _document(self._document)
 
     def dump(self) -> bytes:
-        """It as a line of JSON."""
-        document = [getattr(self.document, name) for name in Document.__slots__]
-        labels = [[sorted(label.stems), label.words, label.acronym] for label in self.labels]
-        return orjson.dumps([document, labels, sorted(self.notes), sorted(self.path)])
+        """It as a line: JSON, a tab, which JSON never holds, and the document as JSON."""
+        ranked = [self.code, self.active, self.depth, self.defined, [*map(tuple, self.labels)], self.notes, self.path]
+        return orjson.dumps(ranked) + b"\t" + self._document
 
     @classmethod
     def load(cls, line: bytes) -> Self:
         """What ``dump`` wrote."""
-        values, labels, notes, path = orjson.loads(line)
-        *texts, local_label = values
-        document = Document(*texts[:6], *map(tuple, texts[6:]))
-        return cls(
-            replace(document, local_label=tuple((one, source) for one, source in local_label)),
-            tuple(Label(frozenset(stems), count, acronym) for stems, count, acronym in labels),
-            frozenset(notes),
-            frozenset(path),
-        )
+        ranked, _, document = line.partition(b"\t")
+        code, active, depth, defined, labels, notes, path = orjson.loads(ranked)
+        return cls(code, active, depth, defined, [Label(*label) for label in labels], notes, path, document)
+
+
+def _document(line: bytes) -> Document:
+    *texts, local_label = orjson.loads(line)
+    local = tuple((one, source) for one, source in local_label)
+    values = [*texts[:6], *map(tuple, texts[6:]), local]
+    return Document(*values)
 
 
 def _analysed(label: str) -> Label:
     words = sum(not word.stop for word in analysis.words(label))
-    return Label(frozenset(analysis.stems(label)), words, analysis.initials(label)[0])
+    return Label(sorted({*analysis.stems(label)}), words, analysis.initials(label)[0])
 
 
-def _stems(texts: Iterable[str]) -> frozenset[str]:
-    return frozenset(stem for text in texts for stem in analysis.stems(text))
+def _stems(texts: Iterable[str]) -> list[str]:
+    return sorted({stem for text in texts for stem in analysis.stems(text)})
 
 
 LABEL, CODE, ACRONYM = 0, 1, 2
@@ -169,7 +178,9 @@ class Keys:
                 for word in set(text.split()):
                     rows.setdefault(word, array("I")).append(row)
         self._words = sorted(rows)
-        self._rows = [rows[word] for word in self._words]
+        # One array after the other: thousands of small ones would be looked through at each collection of garbage.
+        self._rows = array("I", itertools.chain.from_iterable(rows[word] for word in self._words))
+        self._starts = array("I", itertools.accumulate((len(rows[word]) for word in self._words), initial=0))
 
     @staticmethod
     def columns(keys: Iterable[Key]) -> list[list[Any]]:
@@ -187,30 +198,47 @@ class Keys:
             yield self[row]
             row += 1
 
-    def beginning(self, start: str, allowed: frozenset[int] | None) -> list[Key]:
-        """The first keys of these concepts that begin so, in alphabetical order."""
+    def beginning(self, start: str, allowed: int | None) -> list[int]:
+        """The rows of the first keys of these concepts that begin so, in alphabetical order."""
         first = bisect.bisect_left(self._texts, start)
         past = bisect.bisect_left(self._texts, start + _LAST)
         return self._first(range(first, past), allowed)
 
-    def holding(self, starts: Sequence[str], allowed: frozenset[int] | None) -> list[Key]:
-        """The first labels of these concepts in which a word begins with each of these."""
+    def holding(self, starts: Sequence[str], allowed: int | None) -> list[int]:
+        """The rows of the first labels of these concepts in which a word begins with each of these."""
         ranges = [
             (bisect.bisect_left(self._words, start), bisect.bisect_left(self._words, start + _LAST)) for start in starts
         ]
         if not ranges or any(first == past for first, past in ranges):
             return []
-        first, past = min(ranges, key=lambda one: sum(map(len, self._rows[one[0] : min(one[1], one[0] + 200)])))
-        return self._first(itertools.chain.from_iterable(self._rows[first:past]), allowed, starts)
+        sizes = [self._starts[min(past, first + 200)] - self._starts[first] for first, past in ranges]
+        fewest = sizes.index(min(sizes))
+        first, past = (self._starts[place] for place in ranges[fewest])
+        others = [f" {start}" for place, start in enumerate(starts) if place != fewest]
+        return self._first(map(self._rows.__getitem__, range(first, past)), allowed, others)
 
-    def _first(self, rows: Iterable[int], allowed: frozenset[int] | None, starts: Sequence[str] = ()) -> list[Key]:
-        kept = (
-            self[row]
-            for row in itertools.islice(rows, _SCANNED_LABELS if allowed is None else 20 * _SCANNED_LABELS)
-            if (allowed is None or self._numbers[row] in allowed)
-            and all(f" {start}" in f" {self._texts[row]}" for start in starts)
+    def _first(self, rows: Iterable[int], allowed: int | None, starts: Sequence[str] = ()) -> list[int]:
+        """Of the first rows, those of these concepts whose texts hold each of these."""
+        found = list(itertools.islice(rows, _SCANNED_LABELS if allowed is None else 20 * _SCANNED_LABELS))
+        if allowed is not None:
+            found = [row for row in found if allowed >> self._numbers[row] & 1]
+        for start in starts:
+            found = [row for row in found if start in f" {self._texts[row]}"]
+        return found[:_SCANNED_LABELS]
+
+    def best(self, rows: Iterable[int], typed: str) -> dict[int, int]:
+        """The best of these rows for each concept: what was typed before what is longer, then as concepts are ranked.
+
+        Their numbers give their rows, in that order.
+        """
+        ordered = sorted(
+            (self._texts[row] != typed, self._numbers[row], self._kinds[row] != LABEL, self._labels[row], row)
+            for row in rows
         )
-        return list(itertools.islice(kept, _SCANNED_LABELS))
+        found: dict[int, int] = {}
+        for _, number, _, _, row in ordered:
+            found.setdefault(number, row)
+        return found
 
     def begins_a_word(self, start: str) -> bool:
         """Whether a word of a label begins so."""
@@ -218,117 +246,26 @@ class Keys:
         return place < len(self._words) and self._words[place].startswith(start)
 
 
-class _Storage(FileStorage):  # type: ignore[misc] # Whoosh ships no types.
-    """A folder of Whoosh's whose temporary files are in it too, so that a killed builder leaves nothing elsewhere.
-
-    It remembers which files are missing: Whoosh asks once per posting for the lengths that unscored fields lack.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._missing: set[str] = set()
-
-    def file_exists(self, name: str) -> bool:
-        if name not in self._missing and not super().file_exists(name):
-            self._missing.add(name)
-        return name not in self._missing
-
-    def create_file(self, name: str, **options: Any) -> Any:
-        self._missing.discard(name)
-        return super().create_file(name, **options)
-
-    def rename_file(self, oldname: str, newname: str, **options: Any) -> None:
-        self._missing.discard(newname)
-        super().rename_file(oldname, newname, **options)
-
-    def temp_storage(self, name: str | None = None) -> FileStorage:
-        return FileStorage(str(Path(self.folder) / (name or secrets.token_hex(4)))).create()
+_FIELDS = ("labels", "around", "code", "nomenclature", "status")
+"""What postings are kept of; ``around`` are the notes and the broader labels."""
 
 
-def _write_postings(folder: Path, entries: Iterable[Entry]) -> None:
-    keyword = whoosh_fields.KEYWORD(scorable=False, stored=False)
-    schema = whoosh_fields.Schema(
-        labels=keyword, notes=keyword, path=keyword, code=keyword, nomenclature=keyword, status=keyword
-    )
-    storage = _Storage(str(folder))
-    index = storage.create_index(schema)
-    writer = index.writer(limitmb=16)
-    for entry in entries:
-        document = entry.document
-        writer.add_document(
-            labels=" ".join(sorted(_label_terms(entry))),
-            notes=" ".join(sorted(entry.notes)),
-            path=" ".join(sorted(entry.path)),
-            code=" ".join(sorted(code_terms(document.code))),
-            nomenclature=document.nomenclature,
-            status=document.status,
-        )
-    writer.commit(optimize=False)
-    index.close()
-    storage.close()
-    for lock in folder.glob("*LOCK"):
-        lock.unlink()
+def _terms(entry: Entry) -> dict[str, Iterable[str]]:
+    return {
+        "labels": {
+            *(stem for label in entry.labels for stem in label.stems),
+            *(f"@{label.acronym}" for label in entry.labels if label.acronym),
+        },
+        "around": {*entry.notes, *entry.path},
+        "code": code_terms(entry.code),
+        "nomenclature": (entry.document.nomenclature,),
+        "status": (entry.document.status,),
+    }
 
 
-def _open_postings(folder: Path) -> Postings:
-    storage = FileStorage(str(folder), supports_mmap=True, readonly=True)
-    return Postings(storage.open_index().reader())
-
-
-class Postings:
-    """Which documents hold a term, as sets of numbers; the ones in use are remembered, up to a bound."""
-
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-        self._lock = threading.Lock()
-        self._sets: dict[tuple[str, str], frozenset[int]] = {}
-        self._held = 0
-        self._values: dict[str, list[str]] = {}
-        self.documents: int = reader.doc_count_all()
-
-    def __call__(self, name: str, term: str) -> frozenset[int]:
-        """The numbers of the documents that hold a term in a field."""
-        known = self._sets.get((name, term))
-        if known is not None:
-            return known
-        with self._lock:
-            # Readers of Whoosh share one position in their file, so one thread reads at a time.
-            found = frozenset(self._read(name, term))
-            if self._held + len(found) > _REMEMBERED_IDS or len(self._sets) > 20_000:
-                self._sets, self._held = {}, 0
-            self._sets[name, term] = found
-            self._held += len(found) + 1
-        return found
-
-    def values(self, name: str) -> list[str]:
-        """Every term of a field: only for those of few terms, such as the nomenclature."""
-        known = self._values.get(name)
-        if known is None:
-            with self._lock:
-                known = [term.decode() for term in self._reader.lexicon(name)]
-            self._values[name] = known
-        return known
-
-    def _read(self, name: str, term: str) -> Iterable[int]:
-        if (name, term) not in self._reader:
-            return ()
-        ids: Iterable[int] = self._reader.postings(name, term).all_ids()
-        return ids
-
-    def close(self) -> None:
-        """Give the files back."""
-        with self._lock:
-            self._reader.close()
-
-
-def _label_terms(entry: Entry) -> set[str]:
-    terms = {stem for label in entry.labels for stem in label.stems}
-    return terms | {f"@{label.acronym}" for label in entry.labels if label.acronym}
-
-
-def code_terms(code: str) -> set[str]:
-    """The parts of a code and its beginnings: ``TA-AUT-100`` answers to ``ta``, ``aut``, ``100``, ``taaut``, whole."""
-    parts = analysis.key(code).split()
+def code_terms(key: str) -> set[str]:
+    """The parts of a code and its beginnings: ``ta aut 100`` answers to ``ta``, ``aut``, ``100``, ``taaut``, whole."""
+    parts = key.split()
     return {*parts, *("".join(parts[: count + 1]) for count in range(len(parts)))}
 
 
@@ -344,7 +281,7 @@ def build(documents: Iterable[Document], folder: Path) -> None:
     aside = folder.with_name(f"{folder.name}.building-{os.getpid()}-{secrets.token_hex(4)}")
     aside.mkdir()
     try:
-        _fill(aside, documents)
+        _fill(aside, documents, folder.name)
         try:
             aside.rename(folder)
         except OSError as error:
@@ -355,7 +292,7 @@ def build(documents: Iterable[Document], folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _fill(folder: Path, documents: Iterable[Document]) -> None:
+def _fill(folder: Path, documents: Iterable[Document], name: str) -> None:
     # Numbers follow how likely a concept is to be wanted, so the first fifty of a long list are worth ranking.
     ordered = sorted(
         documents,
@@ -367,20 +304,19 @@ def _fill(folder: Path, documents: Iterable[Document]) -> None:
         entries.append(Entry.of(document))
         spellings.count(document.labels, document.definition)
     (folder / "postings").mkdir()
-    _write_postings(folder / "postings", entries)
+    postings.write(folder / "postings", map(_terms, entries), _FIELDS)
     with (folder / "documents.jsonl").open("wb") as lines:
         for entry in entries:
             lines.write(entry.dump() + b"\n")
     (folder / "words.json").write_bytes(orjson.dumps(spellings.rows()))
     (folder / "keys.json").write_bytes(orjson.dumps(Keys.columns(_keys(entries))))
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = {}
-    for name in names:
-        content = (folder / name).read_bytes()
-        files[name] = [len(content), hashlib.sha256(content).hexdigest()]
-        _fsync(folder / name)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        files[path.relative_to(folder).as_posix()] = [len(content), hashlib.sha256(content).hexdigest()]
+        _fsync(path)
     _fsync(folder / "postings")
-    (folder / _MANIFEST).write_bytes(orjson.dumps({"format": FORMAT_VERSION, "files": files}))
+    (folder / _MANIFEST).write_bytes(orjson.dumps({"format": FORMAT_VERSION, "index": name, "files": files}))
     _fsync(folder / _MANIFEST)
     _fsync(folder)
 
@@ -395,7 +331,7 @@ def _fsync(path: Path) -> None:
 
 def _keys(entries: Sequence[Entry]) -> Iterator[Key]:
     for number, entry in enumerate(entries):
-        yield Key(analysis.key(entry.document.code), number, CODE, 0)
+        yield Key(entry.code, number, CODE, 0)
         for place, (text, label) in enumerate(zip(entry.document.labels, entry.labels, strict=True)):
             yield Key(analysis.key(text), number, LABEL, place)
             if label.acronym:
@@ -405,12 +341,15 @@ def _keys(entries: Sequence[Entry]) -> Iterator[Key]:
 def _vouched(folder: Path) -> None:
     """Check every file of an index folder against its manifest.
 
-    :raises Damaged: if one is missing, cut short or changed, or if the folder is of another format.
+    :raises Damaged: if one is missing, cut short or changed, if the folder is of another format, or if it was made
+        under another name, which is that of another state of the registry.
     """
     try:
         manifest = orjson.loads((folder / _MANIFEST).read_bytes())
         if manifest["format"] != FORMAT_VERSION:
             raise Damaged(f"index {folder.name}: format {manifest['format']}")
+        if manifest["index"] != folder.name:
+            raise Damaged(f"index {folder.name}: it is index {manifest['index']}")
         for name, (size, digest) in manifest["files"].items():
             content = (folder / name).read_bytes()
             if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
@@ -430,7 +369,14 @@ class Files(NamedTuple):
 
     def entry(self, number: int) -> Entry:
         """The document of this number, analysed."""
-        return Entry.load(self.lines[self.starts[number] : self.starts[number + 1]])
+        return Entry.load(self._line(number))
+
+    def document(self, number: int) -> Document:
+        """The document of this number alone."""
+        return _document(self._line(number).partition(b"\t")[2])
+
+    def _line(self, number: int) -> bytes:
+        return self.lines[self.starts[number] : self.starts[number + 1]]
 
     def close(self) -> None:
         """Give the files back; nothing can be read any more."""
@@ -448,13 +394,13 @@ def opened(folder: Path) -> Files:
     try:
         keys = Keys(orjson.loads((folder / "keys.json").read_bytes()))
         lines = _mapped(folder / "documents.jsonl")
-        postings = _open_postings(folder / "postings")
-        vocabulary = Vocabulary(orjson.loads((folder / "words.json").read_bytes()), postings.documents)
+        starts = array("Q", (0, *(match.end() for match in re.finditer(rb"\n", lines))))
+        held = Postings(folder / "postings")
+        vocabulary = Vocabulary(orjson.loads((folder / "words.json").read_bytes()), len(starts) - 1)
     except Exception as error:
         # Whoosh raises whatever its pickles and structures raise: all of it means one thing here.
         raise Damaged(f"index {folder.name}: {error}") from error
-    starts = array("Q", (0, *(match.end() for match in re.finditer(rb"\n", lines))))
-    return Files(postings, vocabulary, keys, lines, starts)
+    return Files(held, vocabulary, keys, lines, starts)
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:

@@ -8,7 +8,7 @@ of every day are read as those of the field (``registry.everyday``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -22,7 +22,7 @@ MOST_WORDS = 10
 TOLD = 4
 """Words that say something, from which on a query is read as a sentence."""
 
-_RELATED, _EVERYDAY = 0.6, 0.6
+_RELATED, _EVERYDAY, _REREAD = 0.6, 0.6, 0.5
 _WEAK, _UNKNOWN = 0.25, 0.75
 
 
@@ -76,6 +76,26 @@ class Plan:
         return found
 
     @cached_property
+    def qualities(self) -> dict[str, tuple[tuple[int, float], ...]]:
+        """Which terms a stem answers, and how well."""
+        return {stem: tuple((place, form.quality) for place, form in found) for stem, found in self.readings.items()}
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The folded words of the query, letter for letter."""
+        return tuple(self.key.split())
+
+    @cached_property
+    def squeezed(self) -> str:
+        """The folded letters and digits of the query alone, as those of a code are compared."""
+        return "".join(self.parts)
+
+    @cached_property
+    def weights(self) -> tuple[float, ...]:
+        """How much each word says."""
+        return tuple(term.weight for term in self.terms)
+
+    @cached_property
     def weight(self) -> float:
         """How much all the words say together."""
         return sum(term.weight for term in self.terms) or 1.0
@@ -88,7 +108,7 @@ def plan_of(query: str, vocabulary: Vocabulary, acronyms: Callable[[str], bool])
     asked = [place for place, word in enumerate(found) if not word.stop][:MOST_WORDS]
     last = len(found) - 1 if text and not text[-1].isspace() else -1
     meant = _everyday(found, vocabulary)
-    terms: list[Term] = []
+    read: list[tuple[int, str, list[Form]]] = []
     corrected_text = text
     for place in reversed(asked):
         word = found[place]
@@ -112,11 +132,13 @@ def plan_of(query: str, vocabulary: Vocabulary, acronyms: Callable[[str], bool])
             )
         if len(replacement) == 2:
             pairs = [[Form(analysis.stem(part), 0.9, "corrected", vocabulary.as_written(part))] for part in replacement]
-            terms += [_term(word.text, pair, vocabulary) for pair in reversed(pairs)]
+            read += [(place, word.text, pair) for pair in reversed(pairs)]
         else:
-            terms.append(_term(word.text, forms, vocabulary))
-    terms.reverse()
+            read.append((place, word.text, forms))
     understood = " ".join(corrected_text.split()) if corrected_text != text else ""
+    if understood:
+        _reread(read, meant, found, analysis.words(corrected_text), vocabulary)
+    terms = [_term(text, forms, vocabulary) for _, text, forms in reversed(read)]
     told = sum(not term.weak for term in terms) >= TOLD or any(word.text in analysis.TELLING for word in found)
     if told:
         # In a sentence many words are beside the point; in a name, an unknown one says that it is something else.
@@ -138,6 +160,22 @@ def _everyday(found: Sequence[analysis.Word], vocabulary: Vocabulary) -> dict[in
                 meant.setdefault(inside, means)
             break
     return meant
+
+
+def _reread(
+    read: list[tuple[int, str, list[Form]]],
+    meant: Mapping[int, tuple[str, ...]],
+    found: Sequence[analysis.Word],
+    mended: Sequence[analysis.Word],
+    vocabulary: Vocabulary,
+) -> None:
+    """Add what the words mean together once they are corrected: an expression is not known by a misspelt word."""
+    if len(found) != len(mended):
+        return
+    meant_once_mended = _everyday(mended, vocabulary)
+    for place, _, forms in read:
+        if place not in meant:
+            forms += [Form(stem, _REREAD, "everyday") for stem in meant_once_mended.get(place, ())]
 
 
 def _term(text: str, forms: list[Form], vocabulary: Vocabulary) -> Term:

@@ -10,15 +10,19 @@ What is searched is a folder derived from releases (``registry.indexing``), whic
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, mul
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from registry import analysis, indexing
 from registry.indexing import ACRONYM, CODE, LABEL, Document, Entry, Files, Key, build, code_terms
 from registry.planning import LONGEST_QUERY, MOST_WORDS, Plan, Term, corrected, plan_of
+from registry.postings import numbers
 from registry.vocabulary import MOST_CORRECTIONS
 
 __all__ = ["LONGEST_QUERY", "MOST_WORDS", "Document", "Hit", "Index", "Results", "Why", "build", "keep"]
@@ -157,22 +161,21 @@ class Index:
         """Concepts that a text may mean, best first, for someone who will choose: even those hardly like it."""
         return self._search(text, self._allowed(nomenclature, None), limit, 0, generous=True).hits
 
-    def _search(
-        self, query: str, allowed: frozenset[int] | None, limit: int, offset: int, *, generous: bool = False
-    ) -> Results:
+    def _search(self, query: str, allowed: int | None, limit: int, offset: int, *, generous: bool = False) -> Results:
         deadline = time.thread_time() + self.patience
         plan = plan_of(query, self._files.vocabulary, lambda word: bool(self._files.postings("labels", f"@{word}")))
         least_coverage, least_score = (LEAST_TOLD, LEAST_TOLD_SCORE) if plan.told else (LEAST_COVERAGE, LEAST_SCORE)
         if generous:
             least_coverage, least_score = LEAST_GENEROUS, 0.0
         exact = self._exact(plan, allowed)
-        numbers, whole = self._candidates(plan, exact, allowed, least_coverage, deadline)
-        if not numbers:
+        found, whole = self._candidates(plan, exact, allowed, least_coverage, deadline)
+        if not found.bits:
             return Results(near=self._near(plan))
         first, past = max(offset, 0), max(offset, 0) + max(limit, 0)
+        numbers = found.first(max(past, RERANKED))
         best = sorted(
             (self._rank(plan, number, exact) for number in numbers[:RERANKED]),
-            key=lambda one: (-one.score, one.entry.document.depth, one.number),
+            key=lambda one: (-one.score, one.entry.depth, one.number),
         )
         if not whole and best[0].score < least_score:
             return Results(near=self._near(plan))
@@ -187,7 +190,8 @@ class Index:
         hits = tuple(
             Hit(one.entry.document, round(one.score, 4), self._why(plan, one, exact.get(one.number))) for one in page
         )
-        return Results(hits, len(numbers), "" if exact else plan.understood_as, facets=self._facets(numbers))
+        total = found.bits.bit_count()
+        return Results(hits, total, "" if exact else plan.understood_as, facets=self._facets(found.bits))
 
     def suggest(self, query: str, *, nomenclature: str | None = None, limit: int = 10) -> tuple[Hit, ...]:
         """What someone may be typing: labels, acronyms and codes that begin so, then labels that hold these words.
@@ -199,17 +203,21 @@ class Index:
         if not starts:
             return ()
         allowed = self._allowed(nomenclature, None)
-        found: dict[int, Key] = {}
-        self._gather(self._files.keys.beginning(key, allowed), found, key)
-        hits = [self._suggestion(one, starts, 1.0 if one.key == key else 0.9) for one in [*found.values()][:limit]]
+        keys = self._files.keys
+        found = keys.best(keys.beginning(key, allowed), key)
+        hits = [
+            self._suggestion(one, starts, 1.0 if one.key == key else 0.9) for one in self._keys(found.values(), limit)
+        ]
         if len(hits) < limit and len(key) > 1:
-            begun = set(found)
-            self._gather(self._files.keys.holding(starts, allowed), found, key)
-            more = [one for number, one in found.items() if number not in begun][: limit - len(hits)]
-            hits += [self._suggestion(one, starts, 0.8) for one in more]
+            more = keys.best(keys.holding(starts, allowed), key)
+            new = [row for number, row in more.items() if number not in found]
+            hits += [self._suggestion(one, starts, 0.8) for one in self._keys(new, limit - len(hits))]
         return tuple(hits) or self._corrected_suggestions(starts, allowed, limit)
 
-    def _corrected_suggestions(self, starts: list[str], allowed: frozenset[int] | None, limit: int) -> tuple[Hit, ...]:
+    def _keys(self, rows: Iterable[int], most: int) -> list[Key]:
+        return [self._files.keys[row] for row in itertools.islice(rows, max(most, 0))]
+
+    def _corrected_suggestions(self, starts: list[str], allowed: int | None, limit: int) -> tuple[Hit, ...]:
         mended: list[str] = []
         corrections: list[str] = []
         for start in starts:
@@ -223,19 +231,13 @@ class Index:
                 return ()
         if not corrections:
             return ()
-        found: dict[int, Key] = {}
-        self._gather(self._files.keys.holding(mended, allowed), found, " ".join(mended))
-        return tuple(self._suggestion(one, mended, 0.6, " ".join(corrections)) for one in [*found.values()][:limit])
-
-    @staticmethod
-    def _gather(keys: Iterable[Key], found: dict[int, Key], typed: str) -> None:
-        """Add the best key of each concept: exact before longer, then in the order of concepts."""
-        for one in sorted(keys, key=lambda one: (one.key != typed, one.number, one.kind != LABEL, one.label)):
-            found.setdefault(one.number, one)
+        keys = self._files.keys
+        found = keys.best(keys.holding(mended, allowed), " ".join(mended))
+        shown = self._keys(found.values(), limit)
+        return tuple(self._suggestion(one, mended, 0.6, " ".join(corrections)) for one in shown)
 
     def _suggestion(self, key: Key, starts: Sequence[str], score: float, correction: str = "") -> Hit:
-        entry = self._entry(key.number)
-        document = entry.document
+        document = self._files.document(key.number)
         if key.kind == CODE:
             return Hit(document, score, Why("code", document.code, highlights=_typed(document.code, starts)))
         text = _shown(document, key.label)
@@ -250,53 +252,50 @@ class Index:
 
     # Candidates
 
-    def _facets(self, numbers: Sequence[int]) -> dict[str, dict[str, int]]:
-        found = frozenset(numbers)
+    def _facets(self, found: int) -> dict[str, dict[str, int]]:
+        postings = self._files.postings
         counts = {
-            name: {value: len(found & self._files.postings(name, value)) for value in self._files.postings.values(name)}
+            name: {value: (found & postings(name, value)).bit_count() for value in postings.values(name)}
             for name in ("nomenclature", "status")
         }
         return {name: {value: count for value, count in held.items() if count} for name, held in counts.items()}
 
-    def _allowed(self, nomenclature: str | None, status: str | None) -> frozenset[int] | None:
+    def _allowed(self, nomenclature: str | None, status: str | None) -> int | None:
         """The numbers that the filters leave, or None when there is no filter."""
         sets = [
             self._files.postings(name, value)
             for name, value in (("nomenclature", nomenclature), ("status", status))
             if value is not None
         ]
-        return frozenset.intersection(*sets) if sets else None
+        return _intersection(sets) if sets else None
 
-    def _exact(self, plan: Plan, allowed: frozenset[int] | None) -> dict[int, Key]:
+    def _exact(self, plan: Plan, allowed: int | None) -> dict[int, Key]:
         """What the query says letter for letter, by number: the best key of each concept."""
         found: dict[int, Key] = {}
         if plan.key:
             keys = sorted(self._files.keys.equal(plan.key), key=lambda one: (-_EXACT[one.kind], one.label))
             for one in keys:
-                if allowed is None or one.number in allowed:
+                if allowed is None or allowed >> one.number & 1:
                     found.setdefault(one.number, one)
         return found
 
     def _candidates(
-        self, plan: Plan, exact: Mapping[int, Key], allowed: frozenset[int] | None, coverage: float, deadline: float
-    ) -> tuple[list[int], bool]:
-        """Numbers of the concepts that answer, the likeliest first, and whether any holds all that was asked."""
+        self, plan: Plan, exact: Mapping[int, Key], allowed: int | None, coverage: float, deadline: float
+    ) -> tuple[_Found, bool]:
+        """The concepts that answer, the likeliest first, and whether any holds all that was asked."""
         in_labels = [self._holding(term, ("labels",), deadline) for term in plan.terms]
-        anywhere = [self._holding(term, ("labels", "notes", "path"), deadline, widely=True) for term in plan.terms]
-        found = dict.fromkeys(exact)
-        for step in (
-            _intersection(in_labels),
-            self._by_code(plan),
-            _intersection(anywhere),
-        ):
-            found.update(dict.fromkeys(sorted(step if allowed is None else step & allowed)))
-        whole = bool(found)
-        if len(found) < ENOUGH:
-            found.update(dict.fromkeys(self._partly(plan, anywhere, allowed, coverage, deadline)))
-        return list(found), whole
+        anywhere = [self._holding(term, ("labels", "around"), deadline, widely=True) for term in plan.terms]
+        found = _Found(exact)
+        for step in (_intersection(in_labels), self._by_code(plan), _intersection(anywhere)):
+            found.add(step if allowed is None else step & allowed)
+        whole = bool(found.bits)
+        if found.bits.bit_count() < ENOUGH:
+            for step in self._partly(plan, anywhere, allowed, coverage, deadline):
+                found.add(step)
+        return found, whole
 
-    def _holding(self, term: Term, names: Sequence[str], deadline: float, *, widely: bool = False) -> frozenset[int]:
-        found: set[int] = set()
+    def _holding(self, term: Term, names: Sequence[str], deadline: float, *, widely: bool = False) -> int:
+        found = 0
         for form in term.forms:
             if time.thread_time() > deadline:
                 break
@@ -304,44 +303,45 @@ class Index:
                 continue
             for name in names:
                 found |= self._files.postings(name, form.stem)
-        return frozenset(found)
+        return found
 
-    def _by_code(self, plan: Plan) -> frozenset[int]:
+    def _by_code(self, plan: Plan) -> int:
         """Concepts whose code begins so or holds all these parts."""
         parts = plan.key.split()[:MOST_WORDS]
         if not parts:
-            return frozenset()
+            return 0
         return self._files.postings("code", "".join(parts)) | _intersection(
             [self._files.postings("code", part) for part in parts]
         )
 
     def _partly(
-        self,
-        plan: Plan,
-        holding: Sequence[frozenset[int]],
-        allowed: frozenset[int] | None,
-        coverage: float,
-        deadline: float,
+        self, plan: Plan, holding: Sequence[int], allowed: int | None, coverage: float, deadline: float
     ) -> list[int]:
-        """Concepts that hold enough of the rarity asked for, most first.
+        """Concepts that hold enough of the rarity asked for: sets of those that hold as much, most first.
 
         The rarest words come first; once what remains is too little to reach the least coverage, no concept is added.
         """
         least = coverage * plan.weight
-        held: dict[int, float] = {}
+        held = {0.0: 0}
+        every = 0
         remaining = plan.weight
-        for term, numbers in sorted(zip(plan.terms, holding, strict=True), key=lambda pair: -pair[0].weight):
+        for term, those in sorted(zip(plan.terms, holding, strict=True), key=lambda pair: -pair[0].weight):
             if time.thread_time() > deadline:
                 break
-            if remaining >= least and (len(numbers) <= _MOST_ADDED or not held):
-                for number in numbers if allowed is None else numbers & allowed:
-                    held[number] = held.get(number, 0.0) + term.trusted
-            else:
-                for number in held:
-                    if number in numbers:
-                        held[number] += term.trusted
+            trusted = term.trusted
+            more: dict[float, int] = {}
+            for weight, these in held.items():
+                if both := these & those:
+                    more[weight + trusted] = more.get(weight + trusted, 0) | both
+                if only := these & ~those:
+                    more[weight] = more.get(weight, 0) | only
+            if remaining >= least and (those.bit_count() <= _MOST_ADDED or not every):
+                added = (those if allowed is None else those & allowed) & ~every
+                more[trusted] = more.get(trusted, 0) | added
+                every |= added
+            held = more
             remaining -= term.weight
-        return sorted((number for number, weight in held.items() if weight >= least), key=lambda n: (-held[n], n))
+        return [held[weight] for weight in sorted(held, reverse=True) if weight >= least]
 
     # Order and reasons
 
@@ -366,20 +366,19 @@ class Index:
                 score -= 0.01 if entry.labels[0].acronym == plan.key else 0.015
         else:
             score = max(_likeness(plan, entry), self._code_likeness(plan, entry))
-        if entry.document.status != "active":
+        if not entry.active:
             score *= 0.97
-        if not entry.document.definition:
+        if not entry.defined:
             # Of two that answer as well, the one that says what it means is the better answer.
             score *= _UNDEFINED
         return _Ranked(score, number, entry)
 
     @staticmethod
     def _code_likeness(plan: Plan, entry: Entry) -> float:
-        asked, code = plan.key.replace(" ", ""), analysis.squeezed(entry.document.code)
+        asked, code = plan.squeezed, entry.code.replace(" ", "")
         if asked == code:
             return 1.0
-        parts = plan.key.split()
-        if not parts or (not code_terms(entry.document.code).issuperset(parts) and not code.startswith(asked)):
+        if not asked or not (code.startswith(asked) or _holds_parts(entry, code, plan.parts)):
             return 0.0
         return 0.3 + 0.5 * len(asked) / len(code) if len(asked) < len(code) else 0.8
 
@@ -409,37 +408,74 @@ class Index:
         return tuple(found)[:MOST_CORRECTIONS]
 
 
-def _intersection(sets: Sequence[frozenset[int]]) -> frozenset[int]:
-    return frozenset.intersection(*sorted(sets, key=len)) if sets else frozenset()
+def _holds_parts(entry: Entry, code: str, parts: Sequence[str]) -> bool:
+    # Each term of a code is a piece of it: most queries are told apart by their first word.
+    return parts[0] in code and code_terms(entry.code).issuperset(parts)
+
+
+class _Found:
+    """Concepts in the order in which they answer: those of one step after those of the steps before."""
+
+    def __init__(self, exact: Iterable[int]) -> None:
+        self.bits = 0
+        self._exact = list(exact)
+        self._steps: list[int] = []
+        for number in self._exact:
+            self.bits |= 1 << number
+
+    def add(self, step: int) -> None:
+        """Add the concepts of a step that no step before it holds."""
+        self._steps.append(step & ~self.bits)
+        self.bits |= step
+
+    def first(self, most: int) -> list[int]:
+        """The numbers of the first ones."""
+        in_order = itertools.chain(self._exact, itertools.chain.from_iterable(map(numbers, self._steps)))
+        return list(itertools.islice(in_order, most))
+
+
+def _intersection(sets: Sequence[int]) -> int:
+    return reduce(and_, sets) if sets else 0
 
 
 def _likeness(plan: Plan, entry: Entry) -> float:
     """How well a concept's texts answer: the best label alone, and all that they hold together."""
-    readings = plan.readings
-    together = [0.0] * len(plan.terms)
+    qualities, weights = plan.qualities, plan.weights
+    together = [0.0] * len(weights)
     best = 0.0
     for label in entry.labels:
-        found = [0.0] * len(plan.terms)
-        common = label.stems & readings.keys()
-        for stem in common:
-            for place, form in readings[stem]:
-                found[place] = max(found[place], form.quality)
-        if label.acronym and f"@{label.acronym}" in readings:
-            for place, form in readings[f"@{label.acronym}"]:
-                together[place] = max(together[place], form.quality)
-        asked = sum(quality * term.weight for quality, term in zip(found, plan.terms, strict=True)) / plan.weight
-        held = min(1.0, sum(quality > 0 for quality in found) / max(label.words, 1))
-        best = max(best, asked * (0.5 + 0.5 * held))
-        together = [max(pair) for pair in zip(together, found, strict=True)]
+        found: list[float] | None = None
+        for stem in label.stems:
+            if stem in qualities:
+                found = found or [0.0] * len(weights)
+                _raise(found, qualities[stem])
+        if label.acronym:
+            _raise(together, qualities.get(f"@{label.acronym}", ()))
+        if found:
+            asked = _dot(found, weights) / plan.weight
+            held = min(1.0, (len(found) - found.count(0.0)) / max(label.words, 1))
+            best = max(best, asked * (0.5 + 0.5 * held))
+            together = list(map(max, together, found))
     for stems, worth in ((entry.notes, _IN_NOTES), (entry.path, _IN_PATH)):
-        for stem in stems & readings.keys():
-            for place, form in readings[stem]:
-                together[place] = max(together[place], worth * form.quality)
-    all_held = sum(quality * term.weight for quality, term in zip(together, plan.terms, strict=True)) / plan.weight
-    covered = sum(term.weight for quality, term in zip(together, plan.terms, strict=True) if quality) / plan.weight
+        for stem in stems:
+            if stem in qualities:
+                _raise(together, [(place, worth * quality) for place, quality in qualities[stem]])
+    all_held = _dot(together, weights) / plan.weight
+    covered = sum(weight for quality, weight in zip(together, weights, strict=True) if quality) / plan.weight
     # What holds every word, be it in a note, stands above what holds only some.
     score = (_PARTIAL + (1 - _PARTIAL) * covered) * (0.5 * best + 0.5 * all_held)
     return 0.93 * (score + _WHOLE * (1 - score) if all(together) and not plan.told else score)
+
+
+def _dot(qualities: Iterable[float], weights: Iterable[float]) -> float:
+    return float(sum(map(mul, qualities, weights)))
+
+
+def _raise(found: list[float], qualities: Iterable[tuple[int, float]]) -> None:
+    """Let each word of the query count for what it is worth here, where that is more than it was."""
+    for place, quality in qualities:
+        if quality > found[place]:
+            found[place] = quality
 
 
 def _reason(plan: Plan, entry: Entry) -> Why:
@@ -452,11 +488,9 @@ def _reason(plan: Plan, entry: Entry) -> Why:
         for acronym in range(len(entry.labels)):
             if f"@{entry.labels[acronym].acronym}" in plan.readings and worth < plan.weight:
                 return Why("acronym", _shown(document, acronym), highlights=_initials(document, acronym))
-    notes = [(_worth(plan, frozenset(analysis.stems(note))), note) for note in document.definition]
-    best_note = max(notes, default=(0.0, ""))
-    in_note = best_note[0] > worth
-    if in_note:
-        text = best_note[1]
+    note = _note_worth_more(plan, entry, worth)
+    in_note = note != ""
+    text = note or text
     matched = [
         (word, form)
         for word in analysis.words(text)
@@ -482,12 +516,20 @@ def _reason(plan: Plan, entry: Entry) -> Why:
     return Why("label" if literal else "stem", text, highlights=highlights)
 
 
-def _worth(plan: Plan, stems: frozenset[str]) -> float:
-    found: dict[int, float] = {}
-    for stem in stems & plan.readings.keys():
-        for place, form in plan.readings[stem]:
-            found[place] = max(found.get(place, 0.0), form.quality * plan.terms[place].weight)
-    return sum(found.values())
+def _note_worth_more(plan: Plan, entry: Entry, worth: float) -> str:
+    """The note that answers most of the query, if it says more than that much."""
+    if _worth(plan, entry.notes) <= worth:
+        # Not even all notes together say more: which of them says most need not be known.
+        return ""
+    most, note = max((_worth(plan, analysis.stems(note)), note) for note in entry.document.definition)
+    return note if most > worth else ""
+
+
+def _worth(plan: Plan, stems: Iterable[str]) -> float:
+    found = [0.0] * len(plan.weights)
+    for stem in stems:
+        _raise(found, plan.qualities.get(stem, ()))
+    return _dot(found, plan.weights)
 
 
 def _shown(document: Document, place: int) -> str:
@@ -509,7 +551,10 @@ def _typed(text: str, starts: Sequence[str]) -> Spans:
     """Where the words of a text begin as was typed."""
     found = []
     for word in analysis.words(text):
-        longest = max((len(start) for start in starts if word.text.startswith(start)), default=0)
+        longest = 0
+        for start in starts:
+            if len(start) > longest and word.text.startswith(start):
+                longest = len(start)
         if longest:
             found.append((word.start, min(word.end, word.start + longest)))
     return tuple(found)

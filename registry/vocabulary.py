@@ -23,23 +23,23 @@ class Spellings:
     """The words of the documents, how they are written and how many documents hold them."""
 
     def __init__(self) -> None:
-        self._written: dict[str, Counter[str]] = {}
+        self._written: Counter[tuple[str, str]] = Counter()
         self._in_labels: Counter[str] = Counter()
         self._in_notes: Counter[str] = Counter()
 
     def count(self, labels: Sequence[str], notes: Sequence[str]) -> None:
         """Add the labels and the notes of one document."""
         for texts, counts in ((labels, self._in_labels), (notes, self._in_notes)):
-            seen = set()
-            for text in texts:
-                for word, written in _spelt(text):
-                    seen.add(word)
-                    spelling = written if analysis.is_acronym(written) else written.lower()
-                    self._written.setdefault(word, Counter())[spelling] += 1
-            counts.update(seen)
+            pairs = [pair for text in texts for pair in _spelt(text)]
+            self._written.update(pairs)
+            counts.update({word for word, _ in pairs})
 
     def rows(self) -> list[list[Any]]:
         """Sorted [word, as it is most written, stem, labels that hold it, notes that hold it]."""
+        spellings: dict[str, Counter[str]] = {}
+        for (word, written), times in self._written.items():
+            spelling = written if analysis.is_acronym(written) else written.lower()
+            spellings.setdefault(word, Counter())[spelling] += times
         return [
             [
                 word,
@@ -48,7 +48,7 @@ class Spellings:
                 self._in_labels[word],
                 self._in_notes[word],
             ]
-            for word, written in sorted(self._written.items())
+            for word, written in sorted(spellings.items())
         ]
 
 
@@ -76,9 +76,11 @@ class Vocabulary:
         self._stems: dict[str, int] = {}
         for row in rows:
             self._stems[row[2]] = self._stems.get(row[2], 0) + max(row[3], row[4])
-        self._families: dict[str, list[str]] = {}
+        # Written one after the other, since a list for each would be looked through at each collection of garbage.
+        self._families: dict[str, str] = {}
         for stem in self._stems:
-            self._families.setdefault(analysis.root(stem), []).append(stem)
+            root = analysis.root(stem)
+            self._families[root] = f"{self._families[root]} {stem}" if root in self._families else stem
         self._by_length: dict[int, list[str]] = {}
         for word in self.words:
             if word.isalpha():
@@ -100,7 +102,7 @@ class Vocabulary:
         """Stems of the same family as this one, itself excepted."""
         if len(stem) < 4 or not stem.isalpha():
             return []
-        return [other for other in self._families.get(analysis.root(stem), ()) if other != stem]
+        return [other for other in self._families.get(analysis.root(stem), "").split() if other != stem]
 
     def rarity(self, stems: Iterable[str]) -> float:
         """Weight of a word: the fewer concepts hold its stems, the more it says; most when none does."""
