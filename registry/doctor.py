@@ -15,13 +15,15 @@ from typing import Literal
 
 import orjson
 
-from registry import finding, signing
+from registry import finding, signing, verification
 from registry.crosswalks import CrosswalkEdition, LocalCode, crosswalk_csv, list_csv
 from registry.errors import SocleError
 from registry.model import Edition
 from registry.store import Store
 from registry.store.crosswalks import ListEdition
 from registry.store.releases import Rendition
+from registry.store.seals import Sealed
+from registry.verification import Trust, Unverified, Verified
 
 State = Literal["ok", "mended", "damaged"]
 _PAGE = 1000
@@ -44,7 +46,7 @@ def examine(store: Store, index: Path, today: date) -> Iterator[Finding]:
     The index is checked only if the rest is sound: one made from damaged rows would be wrong too.
     """
     sound = True
-    for found in _stored(store):
+    for found in stored(store):
         sound = sound and found.state != "damaged"
         yield found
     if sound:
@@ -52,16 +54,39 @@ def examine(store: Store, index: Path, today: date) -> Iterator[Finding]:
         yield _index(store, index, today)
 
 
-def _stored(store: Store) -> Iterator[Finding]:
+def entries(store: Store) -> list[bytes]:
+    """All entries of the release log, as they were sealed."""
+    return [one.entry for one in _sealed(store)]
+
+
+def verified_log(store: Store, trust: Trust) -> Verified:
+    """Verify the whole release log of a registry with its signatures, as anybody would who fetched it.
+
+    :raises Unverified: of ``registry.verification``, naming what is not what was signed.
+    """
+    sealed = list(_sealed(store))
+    return verification.verify_log(
+        [one.entry for one in sealed],
+        [one.envelope for one in sealed],
+        store.checkpoint() if sealed else b"",
+        store.key_sets(),
+        trust,
+    )
+
+
+def stored(store: Store) -> Iterator[Finding]:
+    """Look at what is stored, and change nothing: rows and files are made anew and compared with what was signed."""
     try:
         store.check_schema()
-        entries = list(_entries(store))
+        entries = [one.entry for one in _sealed(store)]
         editions = [one for scheme in store.nomenclatures() for one in store.editions(scheme.slug)]
         lists, crosswalks = store.list_editions(), store.crosswalk_editions()
     except _UNREADABLE as error:
         yield Finding("base de données", "damaged", f"illisible : {error}")
         return
     yield _log(entries, editions)
+    if entries:
+        yield _signatures(store)
     for edition in editions:
         yield from _files(store, edition, entries)
         yield _rows(store, edition)
@@ -71,22 +96,44 @@ def _stored(store: Store) -> Iterator[Finding]:
         yield _crosswalk(store, crosswalk)
 
 
-def _entries(store: Store) -> Iterator[bytes]:
+def _sealed(store: Store) -> Iterator[Sealed]:
     after = 0
-    while page := store.log_entries(after, _PAGE):
+    while page := store.sealed_entries(after, _PAGE):
         yield from page
         after += len(page)
+
+
+def _signatures(store: Store) -> Finding:
+    """Every entry of the log, its head and the key sets are signed by those who may."""
+    try:
+        found = verified_log(store, Trust())
+    except (Unverified, *_UNREADABLE) as error:
+        return Finding("signatures du journal", "damaged", str(error))
+    return Finding("signatures du journal", "ok", f"racine {found.root}")
 
 
 def _log(entries: list[bytes], editions: list[Edition]) -> Finding:
     """The chain holds, and releases and manifests are one to one."""
     try:
         signing.check_chain(entries)
-        manifests = {seq for seq, entry in enumerate(entries, 1) if orjson.loads(entry)["type"] == "release"}
+        content = [orjson.loads(entry) for entry in entries]
+        manifests = {entry["seq"] for entry in content if entry["type"] == "release"}
+        said = {
+            (entry["nomenclature"], entry["version"], entry["issued"], entry["why"])
+            for entry in content
+            if entry["type"] == "withdrawal"
+        }
+        withdrawn = {
+            (content[one.seq - 1]["nomenclature"], one.version, signing.instant(one.withdrawn_at), one.withdrawn_why)
+            for one in editions
+            if one.withdrawn_at
+        }
     except _UNREADABLE as error:
         return Finding("journal des versions", "damaged", f"chaîne rompue : {error}")
     if manifests != {edition.seq for edition in editions}:
         return Finding("journal des versions", "damaged", "les versions publiées ne sont pas celles du journal")
+    if said != withdrawn:
+        return Finding("journal des versions", "damaged", "les versions retirées ne sont pas celles du journal")
     return Finding("journal des versions", "ok", f"{len(entries)} entrées, chaîne intacte")
 
 
@@ -127,14 +174,24 @@ def _rows(store: Store, edition: Edition) -> Finding:
     """The rows of a release give the bytes that its manifest signs."""
     name = f"{edition.nomenclature}@{edition.version}"
     try:
-        sealed = orjson.loads(store.manifest(edition.nomenclature, edition.version))["content_sha256"]
+        sealed = orjson.loads(store.manifest(edition.nomenclature, edition.version))
+        decision = signing.decision_document(store.decision(edition.nomenclature, edition.version))
         digest = hashlib.sha256()
         for line in signing.canonical_lines(store.release(edition.nomenclature, edition.version)):
             digest.update(line)
     except _UNREADABLE as error:
         return Finding(name, "damaged", f"contenu illisible : {error}")
-    if not sealed == digest.hexdigest() == edition.content_sha256:
+    if not sealed["content_sha256"] == digest.hexdigest() == edition.content_sha256:
         return Finding(name, "damaged", "le contenu de la base n'est pas celui qui a été publié")
+    row = (
+        edition.valid_from.isoformat(),
+        signing.instant(edition.issued),
+        edition.corrects,
+        edition.concepts,
+        decision,
+    )
+    if row != tuple(sealed[member] for member in ("valid_from", "issued", "corrects", "concepts", "decision")):
+        return Finding(name, "damaged", "la base ne dit pas de cette version ce que dit son manifeste")
     return Finding(name, "ok", f"{edition.concepts} concepts, conformes au manifeste")
 
 

@@ -6,11 +6,13 @@ A database that is missing while release files are there was lost: it is said, a
 from __future__ import annotations
 
 import fcntl
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from registry.errors import Damaged
+from registry.errors import Damaged, WrongSetting
+from registry.keys import Keys, generate
 from registry.settings import Settings
 from registry.store import SCHEMA, Store, migrate
 
@@ -50,6 +52,50 @@ def prepare(settings: Settings) -> bool:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     migrate(settings.database)
     return True
+
+
+def keys(settings: Settings, store: Store) -> tuple[Keys, bool]:
+    """The keys that sign for a registry, made if it never had any; return them, and whether they were made.
+
+    :raises KeyRefused: if its keys are missing, or somebody but their owner may read them.
+    """
+    if not store.key_sets() and not (settings.keys / "1.json").exists():
+        return generate(settings.keys, settings.base_iri), True
+    return Keys.opened(settings.keys), False
+
+
+def secret(path: Path) -> bytes:
+    """The secret in a file that is for its owner alone, made if there is none; all processes get the same.
+
+    :raises WrongSetting: if somebody else may read the file, or it holds too little.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Written whole under another name, then linked: whoever is second finds the first one's.
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(32))
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    found = private(path)
+    if len(found) < 32:
+        raise WrongSetting(f"{path} holds no secret: remove it, and another is made")
+    return found
+
+
+def private(path: Path) -> bytes:
+    """What a file holds that is for its owner alone, without blanks around it.
+
+    :raises WrongSetting: if it is not there, or somebody else may read it.
+    """
+    try:
+        mode, found = path.stat().st_mode, path.read_bytes().strip()
+    except OSError as error:
+        raise WrongSetting(f"{path} can't be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise WrongSetting(f"{path} can be read by others: run chmod 600")
+    return found
 
 
 @contextmanager

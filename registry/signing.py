@@ -29,18 +29,21 @@ with seconds and ``Z``; sizes are in bytes. Publishing a release appends two ent
 - ``{"type": "release", "form": 1, "registry", "nomenclature": iri, "version", "seq", "issued", "valid_from",
   "previous", "content_sha256", "concepts", "files": [{"name", "media_type", "size", "sha256"}], "decision":
   {"basis", "same_meaning": [code], "accepted": [{"rule", "reason", "codes"}]}, "corrects", "tool"}``: the manifest.
+  Where the committee decided, ``decision`` also has, each if there is any, ``"acts": [text]`` (NOR or ELI of the legal
+  acts), ``"votes": [{"organisation", "choice"}]`` and ``"submission"``: the SHA-256 that the votes were cast on, of the
+  RFC 8785 form of ``{"content_sha256", "decision", "corrects"}`` with the decision as it is but for these two.
   ``files`` holds the canonical file alone, ``nomenclature.nt``, whose SHA-256 is ``content_sha256``.
 - ``{"type": "renditions", "form": 1, "registry", "nomenclature", "version", "seq", "issued", "previous",
   "files"}``: the other formats, each written once. A later Socle may append another such entry, never alter one.
 
-Votes, signatures over the manifest and the signed head of the log come beside these bytes, never inside them.
+Signatures over the manifest and the signed head of the log come beside these bytes, never inside them.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,7 +51,7 @@ import orjson
 import rfc8785
 
 from registry.errors import Damaged
-from registry.model import SKOS, TEXT_PROPERTIES, XKOS, Concept, Decision, Link, LinkKind, Release
+from registry.model import SKOS, TEXT_PROPERTIES, XKOS, Concept, Decision, Link, LinkKind, Nomenclature, Release
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 OWL = "http://www.w3.org/2002/07/owl#"
@@ -220,10 +223,10 @@ def manifest(
 
     ``canonical`` describes the canonical file: ``name``, ``media_type``, ``size``, ``sha256``.
     """
-    accepted = [{"rule": item.rule, "reason": item.reason, "codes": list(item.codes)} for item in decision.accepted]
     return _entry(
         "release",
-        release,
+        release.nomenclature,
+        release.version,
         seq,
         issued,
         previous,
@@ -231,28 +234,76 @@ def manifest(
         content_sha256=canonical["sha256"],
         concepts=len(release.concepts),
         files=[dict(canonical)],
-        decision={"basis": decision.basis, "same_meaning": list(decision.same_meaning), "accepted": accepted},
+        decision=decision_document(decision),
         corrects=corrects,
         tool=TOOL,
     )
+
+
+def decision_document(decision: Decision) -> dict[str, Any]:
+    """A decision as manifests hold it; what committees alone have is left out where there is none."""
+    accepted = [{"rule": item.rule, "reason": item.reason, "codes": list(item.codes)} for item in decision.accepted]
+    found = {"basis": decision.basis, "same_meaning": list(decision.same_meaning), "accepted": accepted}
+    votes = [{"organisation": organisation, "choice": choice} for organisation, choice in decision.votes]
+    more = {"acts": list(decision.acts), "votes": votes, "submission": decision.submission}
+    return found | {name: value for name, value in more.items() if value}
+
+
+def submission(content_sha256: str, decision: Decision, corrects: str) -> str:
+    """The hash that the committee votes on: of the canonical file, the ground of the release and what it corrects.
+
+    The canonical file holds content, lineage, version and first day of validity.
+    """
+    voted = replace(decision, votes=(), submission="")
+    document: dict[str, Any] = {
+        "content_sha256": content_sha256,
+        "decision": decision_document(voted),
+        "corrects": corrects,
+    }
+    return sha256(rfc8785.dumps(document))
 
 
 def renditions(
     release: Release, *, seq: int, issued: datetime, previous: str, files: Sequence[Mapping[str, Any]]
 ) -> bytes:
     """The log entry that names the other formats of a release: canonical JSON, without LF."""
-    return _entry("renditions", release, seq, issued, previous, files=[dict(file) for file in files])
+    listed = [dict(file) for file in files]
+    return _entry("renditions", release.nomenclature, release.version, seq, issued, previous, files=listed)
 
 
-def _entry(kind: str, release: Release, seq: int, issued: datetime, previous: str, **more: Any) -> bytes:
-    nomenclature = release.nomenclature
+def withdrawal(
+    nomenclature: Nomenclature, version: str, *, seq: int, issued: datetime, previous: str, why: str
+) -> bytes:
+    """The log entry that says that a release is faulty, and why: canonical JSON, without LF."""
+    return _entry("withdrawal", nomenclature, version, seq, issued, previous, why=why)
+
+
+def key_change(registry: str, *, seq: int, issued: datetime, previous: str, key_set_version: int, digest: str) -> bytes:
+    """The log entry from which on a new key set signs: canonical JSON, without LF."""
+    return rfc8785.dumps(
+        {
+            "type": "keys",
+            "form": FORM,
+            "registry": registry,
+            "seq": seq,
+            "issued": instant(issued),
+            "previous": previous,
+            "key_set_version": key_set_version,
+            "sha256": digest,
+        }
+    )
+
+
+def _entry(
+    kind: str, nomenclature: Nomenclature, version: str, seq: int, issued: datetime, previous: str, **more: Any
+) -> bytes:
     return rfc8785.dumps(
         {
             "type": kind,
             "form": FORM,
             "registry": nomenclature.iri.removesuffix(nomenclature.slug),
             "nomenclature": nomenclature.iri,
-            "version": release.version,
+            "version": version,
             "seq": seq,
             "issued": instant(issued),
             "previous": previous,
