@@ -55,15 +55,37 @@ MAPPING_COLUMNS = (
 CODE_LENGTH = 200
 
 
+AS_KIND = "as kind"
+"""A college that is to be the one that the kind of organisation belongs to."""
+
+COLLEGES = ("", "state", "departements")
+"""The colleges of the committee; most organisations belong to none."""
+
+
+def college_of(kind: str) -> str:
+    """The college that organisations of a kind belong to, unless another is said."""
+    colleges = {"state": "state", "etat": "state", "departement": "departements", "metropole": "departements"}
+    return colleges.get(kind, "")
+
+
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """Whoever keeps local code lists: a département, a CCAS, a vendor, a State body, the committee."""
+    """Whoever keeps local code lists, votes or reads: a département, a CCAS, a vendor, a State body, the committee.
+
+    ``college`` is where its vote counts in the committee, by its kind unless it is given; empty for none.
+    """
 
     slug: str
     name: str
     kind: str
     insee: str = ""
     demonstration: bool = False
+    siret: str = ""
+    college: str = AS_KIND
+
+    def __post_init__(self) -> None:
+        if self.college == AS_KIND:
+            object.__setattr__(self, "college", college_of(self.kind))
 
 
 @dataclass(frozen=True, slots=True)

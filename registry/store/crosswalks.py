@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, and_, bindparam, exists, func, insert, or_, select
+from sqlalchemy import Connection, and_, bindparam, exists, func, insert, or_, select, update
 
 from registry import signing
 from registry.crosswalks import CodeList, CrosswalkEdition, LocalCode, Mapping, Organisation, crosswalk_csv, list_csv
@@ -123,6 +123,14 @@ class Crosswalks(Releases):
                 connection.execute(insert(t.organisation).values(slug=organisation.slug, document=document))
             elif known != organisation:
                 raise AlreadyPublished(organisation.slug)
+
+    def change_organisation(self, organisation: Organisation) -> None:
+        """Put an organisation in the place of what was known of it."""
+        with self.database.writing() as connection:
+            document = orjson.dumps(organisation).decode()
+            connection.execute(
+                update(t.organisation).where(t.organisation.c.slug == organisation.slug).values(document=document)
+            )
 
     def organisations(self) -> list[Organisation]:
         """Every organisation, by slug."""

@@ -53,6 +53,15 @@ class Journal(Releases):
             )
             connection.execute(insert(t.journal).values(seq=seq, sha256=signing.sha256(entry), entry=entry.decode()))
 
+    def add_refusal(self, actor: Actor, operation: str, object: str, *, organisation: str = "") -> None:
+        """Append that somebody was refused something: it stays written even if what it is part of comes to nothing."""
+
+        def write() -> None:
+            self.add_journal_entry("refusal", actor, operation, object, organisation=organisation)
+
+        write()
+        self.database.if_undone(write)
+
     def journal_entries(self, after: int = 0, limit: int = 1000) -> list[bytes]:
         """Entries of the journal as they were sealed, after the entry ``after``."""
         with self.database.reading() as connection:
