@@ -1,4 +1,4 @@
-"""Measure Socle at size and print it as two tables; nothing is kept. ``--help`` says what can be chosen."""
+"""Measure Socle at size and print it as tables; nothing is kept. ``--help`` says what can be chosen."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import argparse
 import contextlib
 import itertools
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from benchmarks import generator, measuring, serving
+from benchmarks import generator, hostile, measuring, searching, serving
+from benchmarks import impact as impact_
 from registry import drafts, editions, publishing
 from registry.crosswalks import CodeList, Organisation
 from registry.editions import Source
@@ -38,9 +40,17 @@ class Scale(NamedTuple):
     releases: int = 50
     mappings: int = 200_000
     requests: int = 3_000
+    searched: tuple[int, ...] = (1_000, 20_000)
+    affected: tuple[int, ...] = (70_000, 7_000_000)
 
 
-QUICK = Scale(concepts=400, served=120, few=40, releases=3, mappings=200, requests=10)
+QUICK = Scale(
+    concepts=400, served=120, few=40, releases=3, mappings=200, requests=10, searched=(40,), affected=(2_000,)
+)
+SEARCH_GOALS = {
+    1_000: {"build": "1 s", "search": "2 / 8 ms", "suggest": ""},
+    20_000: {"build": "12 s", "search": "8 / 30 ms", "suggest": "0.3 / 1 ms"},
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,18 +58,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     parser.add_argument("--size", type=int, help=f"concepts to import and publish ({Scale().concepts} by default)")
-    parser.add_argument("--postgresql", action="store_true", help="import on a private PostgreSQL server as well")
-    parser.add_argument("--only", choices=("import", "http"), help="one half alone")
+    parser.add_argument("--postgresql", action="store_true", help="import, or impact, on a private PostgreSQL server")
+    parser.add_argument("--only", choices=("import", "http", "search", "impact"), help="one part alone")
     chosen = parser.parse_args(arguments)
     scale = QUICK if chosen.quick else Scale()
     if chosen.size:
         scale = scale._replace(concepts=chosen.size)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="socle-bench-") as name:
-        if chosen.only != "http":
+        if chosen.only in (None, "import"):
             imports(Path(name), scale, postgresql=chosen.postgresql)
-        if chosen.only != "import":
+        if chosen.only in (None, "http"):
             requests(Path(name), scale)
+        if chosen.only in (None, "search"):
+            for size in scale.searched:
+                searches(Path(name), size)
+        # Seven million mappings take minutes to lay and gigabytes to keep: only whoever asks for them gets them.
+        if chosen.quick or chosen.only == "impact":
+            impacts(Path(name), scale, postgresql=chosen.postgresql)
     print(f"\n{time.monotonic() - begun:.0f} s in all")
 
 
@@ -134,6 +150,72 @@ def requests(folder: Path, scale: Scale) -> None:
             empty,
             "1.2 × that of 1,000",
         )
+
+
+def searches(folder: Path, size: int) -> None:
+    """Make an index of so many concepts and ask it, then ask the API what is meant to hurt it."""
+    place = folder / f"searched_{size}"
+    place.mkdir()
+    release = generator.release(size)
+    with _registry(place) as store:
+        _publish(store, release)
+    queries = place / "queries.json"
+    queries.write_text(json.dumps(searching.asked(release)), encoding="utf-8")
+    goals = SEARCH_GOALS.get(size, dict.fromkeys(("build", "search", "suggest"), ""))
+    found: dict[str, Any] = {}
+    for step in ("build", "ask"):
+        given = (step, f"sqlite:///{place / 'socle.db'}", str(place), str(queries))
+        found |= json.loads(measuring.run("benchmarks.searching", *given).output)
+    print(f"\n{f'search in {size:,} concepts':<46}{'CPU ms':>10}{'p99':>10}  goal")
+    print(f"{'a loop of a million turns, to compare machines':<46}{measuring.pace() * 1000:>10.0f}")
+    print(f"{'index built':<46}{found['seconds'] * 1000:>10.0f}{'':>10}  {goals['build']}")
+    for what in ("search", "suggest"):
+        print(f"{what:<46}{found[what][0]:>10.2f}{found[what][1]:>10.2f}  {goals[what]}")
+    for kind, (median, last) in found["kinds"].items():
+        print(f"{f'  search, {kind}':<46}{median:>10.2f}{last:>10.2f}")
+    print(f"{f'{hostile.COUNT} hostile queries of each kind, the worst':<46}{'index':>10}{'API':>10}")
+    for kind, (direct, over_api) in found["hostile"].items():
+        print(f"{f'  {kind}':<46}{direct:>10.1f}{over_api:>10.1f}  100 ms", flush=True)
+
+
+def impacts(folder: Path, scale: Scale, *, postgresql: bool) -> None:
+    """Ask for the impact of drafts over few and many mappings, on SQLite or on PostgreSQL."""
+    kind = "PostgreSQL" if postgresql else "SQLite"
+    columns = f"{'mappings':>12}{'touched':>12}{'CPU s':>8}{'growth':>8}{'s':>8}"
+    print(f"\n{f'impact of a draft, {kind}':<46}{columns}  goal")
+    release, before = generator.release(impact_.CONCEPTS), dict[str, float]()
+    for size in scale.affected:
+        place = folder / f"impact_{size}"
+        place.mkdir()
+        with _empty_registry(place, postgresql=postgresql) as store:
+            _publish(store, release)
+            begun = time.monotonic()
+            impact_.fill(store, release, size)
+            print(f"{f'laid in {time.monotonic() - begun:.0f} s':<46}{size:>12,}", flush=True)
+            for title, codes in impact_.touched(release).items():
+                took = impact_.measured(store, impact_.draft_on(store, release, codes))
+                growth = f"{took.processor / before[title]:>7.1f}×" if title in before else ""
+                before.setdefault(title, took.processor)
+                counts = f"{size:>12,}{took.answer.total.mappings:>12,}{took.processor:>8.2f}{growth:>8}"
+                print(f"{f'  {title}':<46}{counts}{took.seconds:>8.2f}  2 s", flush=True)
+        shutil.rmtree(place)
+
+
+@contextlib.contextmanager
+def _empty_registry(place: Path, *, postgresql: bool) -> Iterator[Store]:
+    if not postgresql:
+        with _registry(place) as store:
+            yield store
+        return
+    from tests.postgres import running_cluster
+
+    with running_cluster() as cluster:
+        cluster.make(place.name, migrate)
+        store = Store(cluster.url(place.name), place / "blobs")
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 def _mixed(server: serving.Served, scale: Scale, release: Release, few: Release) -> None:
@@ -234,7 +316,7 @@ def _publish(store: Store, release: Release, same_meaning: tuple[str, ...] = ())
         store.add_nomenclature(release.nomenclature)
     content = Content(release.concepts, release.links, release.groups)
     draft = drafts.from_content(store, slug, content, decision=Decision("Banc d'essai.", same_meaning))
-    publishing.publish(store, draft, version=release.version, valid_from=release.valid_from)
+    publishing.publish(store, draft, generator.keys_of(store), version=release.version, valid_from=release.valid_from)
 
 
 def _publish_many(store: Store, release: Release, count: int) -> None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
+from registry import keys
 from registry.crosswalks import LocalCode, Mapping, Relation
+from registry.keys import Keys
 from registry.model import Concept, Link, Nomenclature, Release, french, texts
+from registry.store import Store
 
 SLUG = "banc-d-essai"
 FIRST_DAY = date(2020, 1, 1)
@@ -121,6 +124,12 @@ def nomenclature(slug: str = SLUG) -> Nomenclature:
         license="https://www.etalab.gouv.fr/licence-ouverte-open-licence",
         level_titles=("Domaines", "Familles", "Prestations"),
     )
+
+
+def keys_of(store: Store) -> Keys:
+    """The keys of a registry, in its data folder; made if it has none."""
+    folder = store.blobs.folder.with_name("keys")
+    return Keys.opened(folder) if folder.exists() else keys.generate(folder, "https://socle.example/")
 
 
 def release(size: int, *, version: str = "1.0", slug: str = SLUG) -> Release:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from benchmarks.generator import FIRST_DAY, nomenclature
+from benchmarks.generator import FIRST_DAY, keys_of, nomenclature
 from registry import drafts, publishing, sandbox
 from registry.errors import AlreadyPublished
 from registry.formats import of_file
@@ -42,7 +42,7 @@ def main(database: str, folder: str, file: str, version: str, same_meaning: tupl
     marks["draft check"] = _seconds()
     if problems:
         raise SystemExit(f"the generator makes what the rules refuse: {problems[0]}")
-    publishing.publish(store, draft, version=version, valid_from=FIRST_DAY)
+    publishing.publish(store, draft, keys_of(store), version=version, valid_from=FIRST_DAY)
     marks["publish"] = _seconds()
     found = {"rows": float(_rows(store) - rows)}
     store.close()

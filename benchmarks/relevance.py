@@ -21,6 +21,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from benchmarks.generator import keys_of
 from registry import analysis, everyday, finding, planning, shipped
 from registry.candidates import candidates
 from registry.model import today
@@ -179,13 +180,22 @@ def index_of(documents: Iterable[Document]) -> Iterator[Index]:
 
 @contextmanager
 def without(module: Any, name: str, instead: Any) -> Iterator[None]:
-    """Switch one part of the search off, to see what it is worth."""
+    """Switch one part of the search off, to see what it is worth; nothing remembered with it, or without it, stays."""
     kept = getattr(module, name)
     setattr(module, name, instead)
+    _forget()
     try:
         yield
     finally:
         setattr(module, name, kept)
+        _forget()
+
+
+def _forget() -> None:
+    for module in (analysis, everyday):
+        for thing in vars(module).values():
+            if hasattr(thing, "cache_clear"):
+                thing.cache_clear()
 
 
 @contextmanager
@@ -195,7 +205,7 @@ def shipped_store() -> Iterator[Store]:
         url = f"sqlite:///{folder}/socle.db"
         migrate(url)
         store = Store(url, Path(folder) / "blobs")
-        shipped.publish(store)
+        shipped.publish(store, keys_of(store))
         yield store
         store.close()
 
@@ -258,7 +268,7 @@ def _table(documents: Sequence[Document], kinds: dict[str, list[Query]]) -> None
     for name, part in (
         ("without stemming", (analysis, "stem", lambda word: word)),
         ("without correction", (planning, "corrected", _no_corrections)),
-        ("without everyday words", (everyday, "readings", dict)),
+        ("without everyday words", (everyday, "_lines", list)),
     ):
         with without(*part), index_of(ours) as index:
             print(_row(name, index, kinds), flush=True)

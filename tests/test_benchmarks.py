@@ -35,5 +35,12 @@ def test_a_quick_run_measures_everything_once() -> None:
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     assert ran.returncode == 0, ran.stderr
-    for what in ("CSV, 10 changes, sqlite", "empty Flask route", "search, top ten", "changes since", "full export"):
+    for what in (
+        "CSV, 10 changes, sqlite",
+        "empty Flask route",
+        "search, top ten",
+        "changes since",
+        "full export",
+        "impact of a draft",
+    ):
         assert what in ran.stdout
