@@ -1,21 +1,25 @@
-"""Reads RDF files from outside in a limited child process, and trusts nothing that comes back.
+"""Reads RDF files and workbooks from outside in a limited child process, and trusts nothing that comes back.
 
 **The threat.** No RDF parser may run on untrusted bytes inside a web worker. Small files make rdflib spin for minutes,
 ask for gigabytes, fetch addresses (JSON-LD contexts) or read the server's files; other small files end a process
-that uses pyoxigraph with a segmentation fault, which no ``except`` catches.
+that uses pyoxigraph with a segmentation fault, which no ``except`` catches. It is the same with spreadsheets: a
+workbook of 2 kB makes a library allocate 512 GiB and abort, one of 1 MB expands to 1 GB.
 
 **The answer.** One child process per file (``sandbox_child.py``) under ``python -I`` with an empty environment. It has
 a limit on memory, on processor and on wall-clock time; it can't write a file, start a process, or open anything once
 its libraries are loaded (an audit hook refuses it); it has no network where the kernel lets it have none; it dies
 with its parent. At most two run at once per process. The file goes in through a pipe and N-Triples come out of
 another, up to a cap. The parent reads each line again with :func:`read_ntriples`, which shares no code with the
-parsers, so even a parser that was taken over can only give well-formed, harmless triples.
+parsers, so even a parser that was taken over can only give well-formed, harmless triples. Of a workbook come rows of
+texts, as JSON (``sandbox_workbook.py``): ``registry.formats.spreadsheet`` takes nothing else.
 
 **What is refused beyond bad syntax.** In RDF/XML: a DOCTYPE, entities, another root than ``rdf:RDF``, over 200
 nested elements. In JSON-LD: any ``@context`` but one object at the top of the document, ``@import``, a repeated key,
 over 50 levels, a named graph. In all: triple terms and text directions (RDF 1.2), lone surrogates, control characters
 other than tab, line feed and carriage return, relative IRIs that no base in the file resolves, and IRIs whose scheme
 is not in :data:`IRI_SCHEMES`: so neither ``javascript:``, ``data:`` and ``file:`` nor what browsers may learn later.
+In workbooks, before anything is expanded: too many parts or bytes, a part that expands over a hundred times, repeated
+or absolute names, ``..``, encryption, macros; then a DOCTYPE or entities.
 
 **The limits** are in :class:`Limits`. :data:`REQUEST_LIMITS` is for what comes over HTTP, and :data:`OPERATOR_LIMITS`
 for a file that the operator of the machine chose: 100,000 concepts, about 150 MB of N-Triples.
@@ -33,9 +37,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, NamedTuple, NoReturn
 
@@ -65,7 +69,10 @@ class Triple(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one file may cost: bytes of address space, seconds, bytes in and out; and how long to wait for a turn."""
+    """What one file may cost: bytes of address space, seconds, bytes in and out; and how long to wait for a turn.
+
+    Of a workbook also the rows and columns of a sheet, and the parts of its archive and their bytes, expanded.
+    """
 
     memory: int = 1 << 30
     cpu_seconds: int = 8
@@ -73,6 +80,10 @@ class Limits:
     bytes_in: int = 5 << 20
     bytes_out: int = 64 << 20
     turn_seconds: float = 3
+    rows: int = 50_000
+    columns: int = 50
+    members: int = 200
+    expanded: int = 50 << 20
 
     def check(self, data: bytes) -> None:
         """Do nothing if a file of these bytes may be read.
@@ -85,11 +96,21 @@ class Limits:
 
 REQUEST_LIMITS = Limits()
 OPERATOR_LIMITS = Limits(
-    memory=4 << 30, cpu_seconds=300, wall_seconds=600, bytes_in=512 << 20, bytes_out=4 << 30, turn_seconds=60
+    memory=4 << 30,
+    cpu_seconds=300,
+    wall_seconds=600,
+    bytes_in=512 << 20,
+    bytes_out=4 << 30,
+    turn_seconds=60,
+    rows=200_000,
+    columns=500,
+    members=2000,
+    expanded=1 << 30,
 )
 
 AT_ONCE = 2
 _RULE = "rdf_is_readable"
+_WORKBOOK_RULE = "workbook_is_readable"
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 _REFUSED = 1
 _LONGEST_COMPLAINT = 1 << 16
@@ -153,6 +174,41 @@ def triples(data: bytes, format: str, *, limits: Limits = REQUEST_LIMITS) -> Ite
                 yield _renamed(triple, labels) if blank else triple
         except _Unacceptable as error:
             _refuse(error.message, _line_of(error.value, data), error.value)
+
+
+def workbook_lines(data: bytes, wanted: Sequence[str] = (), *, limits: Limits = REQUEST_LIMITS) -> Iterator[bytes]:
+    """What the child process tells of a workbook (XLSX, ODS or XLS), a line each: see ``sandbox_workbook``.
+
+    The whole file is read before the first line comes. With ``wanted``, only the first visible sheet counts that has
+    these column names in one of its first lines.
+
+    :raises TooLarge: if the file is larger, expanded or not, than ``limits`` allow, or has more rows or columns.
+    :raises Busy: if two files are being read already and neither ends in time.
+    :raises Invalid: if the file can't be read, is not acceptable, lacks the columns, or costs more than is allowed.
+    """
+    limits.check(data)
+    bounds = {
+        "rows": limits.rows,
+        "columns": limits.columns,
+        "members": limits.members,
+        "expanded": limits.expanded,
+        "wanted": list(wanted),
+    }
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
+        with _turn(limits):
+            try:
+                _parse(data, "workbook", limits, spool, json.dumps(bounds))
+            except Invalid as error:
+                accepted = (
+                    f"un classeur .xlsx, .ods ou .xls d'au plus {limits.rows} lignes et {limits.columns} colonnes"
+                )
+                problems = [
+                    replace(problem, rule=_WORKBOOK_RULE, accepted=problem.accepted or accepted)
+                    for problem in error.problems
+                ]
+                raise Invalid(problems) from None
+        spool.seek(0)
+        yield from spool
 
 
 def read_ntriples(lines: Iterable[bytes]) -> Iterator[Triple]:
@@ -283,8 +339,8 @@ def _renamed(triple: Triple, labels: dict[str, str]) -> Triple:
     return Triple(subject, predicate, target)
 
 
-def _refuse(message: str, where: str = "", value: str = "") -> NoReturn:
-    raise Invalid([Problem(_RULE, message, where=where, value=value)])
+def _refuse(message: str, where: str = "", value: str = "", accepted: str = "") -> NoReturn:
+    raise Invalid([Problem(_RULE, message, where=where, value=value, accepted=accepted)])
 
 
 def _line_of(value: str, data: bytes) -> str:
@@ -304,9 +360,9 @@ def _turn(limits: Limits) -> Iterator[None]:
         _turns.release()
 
 
-def _parse(data: bytes, format: str, limits: Limits, out: IO[bytes]) -> None:
-    """Run one child on a file and put the N-Triples that it gives into ``out``; it is dead and reaped on return."""
-    arguments = (format, str(limits.memory), str(limits.cpu_seconds), str(os.getpid()))
+def _parse(data: bytes, format: str, limits: Limits, out: IO[bytes], *more: str) -> None:
+    """Run one child on a file and put what it gives into ``out``; it is dead and reaped on return."""
+    arguments = (format, str(limits.memory), str(limits.cpu_seconds), str(os.getpid()), *more)
     command = [sys.executable, "-I", "-B", "-X", "utf8", str(_CHILD), *arguments]
     pipe = subprocess.PIPE
     # The command is this interpreter and our own file; nothing in it comes from outside.
@@ -322,7 +378,7 @@ def _parse(data: bytes, format: str, limits: Limits, out: IO[bytes]) -> None:
         finally:
             child.kill()
     if status != 0:
-        _explain(status, complaint, limits, data)
+        _explain(status, complaint, limits, data if format in RDF_FORMATS else b"")
 
 
 def _exchange(child: subprocess.Popen[bytes], data: bytes, out: IO[bytes], limits: Limits, deadline: float) -> bytes:
@@ -357,7 +413,7 @@ def _exchange(child: subprocess.Popen[bytes], data: bytes, out: IO[bytes], limit
                 else:
                     given += len(chunk)
                     if given > limits.bytes_out:
-                        _refuse(f"le fichier donne plus de {limits.bytes_out >> 20} Mio de triplets")
+                        _refuse(f"le fichier donne plus de {limits.bytes_out >> 20} Mio de triplets ou de cellules")
                     out.write(chunk)
     return bytes(complaint)
 
@@ -370,8 +426,11 @@ def _fed(pipe: int, left: memoryview) -> memoryview:
         return left[:0]
 
 
-def _explain(status: int, complaint: bytes, limits: Limits, data: bytes) -> NoReturn:
-    """Say why a child did not read its file. :raises Invalid: always, but for a fault of the installation."""
+def _explain(status: int, complaint: bytes, limits: Limits, text: bytes) -> NoReturn:
+    """Say why a child did not read its file, of which ``text`` is what has lines.
+
+    :raises Invalid: always, but where it is too large, or for a fault of the installation.
+    """
     if status in (-signal.SIGXCPU, -signal.SIGKILL):
         _refuse(f"le fichier demande plus de {limits.cpu_seconds} secondes de calcul, ou trop de mémoire")
     if status == -signal.SIGABRT:
@@ -380,16 +439,19 @@ def _explain(status: int, complaint: bytes, limits: Limits, data: bytes) -> NoRe
         _refuse("la structure du fichier fait échouer le lecteur : elle est sans doute trop imbriquée")
     if status != _REFUSED:
         raise RuntimeError(f"the parser's process could not start (status {status})")
-    message, where, value = _report(complaint)
-    _refuse(message, where or _line_of(value, data), value)
+    report = _report(complaint)
+    if report["too_large"]:
+        raise TooLarge(str(Problem("", report["message"], (), report["where"], report["value"], report["accepted"])))
+    where = report["where"] or _line_of(report["value"], text)
+    _refuse(report["message"], where, report["value"], report["accepted"])
 
 
-def _report(complaint: bytes) -> tuple[str, str, str]:
-    """What the child wrote last, as message, place and value, cut and cleaned: it has read hostile bytes."""
+def _report(complaint: bytes) -> dict[str, str]:
+    """What the child wrote last, cut and cleaned: it has read hostile bytes."""
+    keys = ("message", "where", "value", "accepted", "too_large")
     try:
         report = json.loads(complaint.strip().rpartition(b"\n")[2])
-        found = [str(report.get(key, "")) for key in ("message", "where", "value")]
+        found = {key: str(report.get(key) or "") for key in keys}
     except (ValueError, AttributeError, RecursionError):
-        return "le fichier n'a pas pu être lu", "", ""
-    message, where, value = ("".join(c for c in text[:400] if c.isprintable()) for text in found)
-    return message, where, value
+        found = dict.fromkeys(keys, "") | {"message": "le fichier n'a pas pu être lu"}
+    return {key: "".join(c for c in text[:400] if c.isprintable()) for key, text in found.items()}

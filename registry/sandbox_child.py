@@ -1,10 +1,12 @@
-"""The limited process that ``registry.sandbox`` starts for one outside RDF file: bytes in, N-Triples out.
+"""The limited process that ``registry.sandbox`` starts for one outside file: bytes in; N-Triples, or rows, out.
 
-Run by path with ``python -I``, so it imports nothing of ours: what is not here can't be reached from here. It takes
-four arguments (format, bytes of memory, seconds of processor, process id of its parent), reads the file from standard
-input and writes N-Triples to standard output. It ends with 0 if the whole file was read. Otherwise it writes one line
-of JSON to standard error, ``{"message": …, "where": …, "value": …}`` in French, and ends with 1. A library that can't
-be imported ends it with a traceback and another status: that is a fault of the installation, not of the file.
+Run by path with ``python -I``, so it imports nothing of ours but, for the format ``workbook``, the file beside it that
+reads workbooks: what is not here can't be reached from here. It takes four arguments (format, bytes of memory, seconds
+of processor, process id of its parent) and for workbooks a fifth (JSON: the arguments of ``sandbox_workbook.Bounds``),
+reads the file from standard input and writes to standard output. It ends with 0 if the whole file was read. Otherwise
+it writes one line of JSON to standard error, ``{"message": …, "where": …, "value": …, "accepted": …, "too_large": …}``
+in French, and ends with 1. A library that can't be imported ends it with a traceback and another status: that is a
+fault of the installation, not of the file.
 
 Order matters in :func:`main`: limits first, then imports and a trial run (libraries open files of their own when
 they are first used), then the doors are closed, and only then is the first outside byte read.
@@ -64,9 +66,17 @@ _RDF_ROOT = ["http://www.w3.org/1999/02/22-rdf-syntax-ns#", "RDF"]
 class Refused(Exception):
     """The file is not acceptable: a French message, and when known the place and the text concerned."""
 
-    def __init__(self, message: str, where: str = "", value: str = "") -> None:
+    def __init__(
+        self, message: str, where: str = "", value: str = "", accepted: str = "", *, too_large: bool = False
+    ) -> None:
         super().__init__(message)
-        self.report = {"message": message, "where": where, "value": value[:300]}
+        self.report = {
+            "message": message,
+            "where": where,
+            "value": value[:300],
+            "accepted": accepted,
+            "too_large": too_large,
+        }
 
 
 class DoorClosed(BaseException):
@@ -112,7 +122,13 @@ def close_doors() -> None:
 
 def reader(format: str) -> Reader:
     """Import what reads a format, and make it ready. :raises KeyError: for an unknown format."""
-    return {"turtle": _oxigraph, "ntriples": _oxigraph, "rdfxml": _rdfxml, "jsonld": _jsonld}[format](format)
+    return {
+        "turtle": _oxigraph,
+        "ntriples": _oxigraph,
+        "rdfxml": _rdfxml,
+        "jsonld": _jsonld,
+        "workbook": _workbook,
+    }[format](format)
 
 
 def _oxigraph(format: str) -> Reader:
@@ -220,6 +236,27 @@ def _jsonld(_: str) -> Reader:
             StrictParser().parse(document, Context(base=BASE, version=1.1), _Sink(out))  # type: ignore[arg-type]  # As above.
         except (JSONLDException, NotImplementedError, ValueError, AttributeError, TypeError, LookupError) as error:
             raise Refused("ce n'est pas du JSON-LD lisible") from error
+
+    return read
+
+
+def _workbook(_: str) -> Reader:
+    from importlib.util import module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    spec = spec_from_file_location("sandbox_workbook", Path(__file__).with_name("sandbox_workbook.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError("sandbox_workbook")
+    workbook = sys.modules["sandbox_workbook"] = module_from_spec(spec)
+    spec.loader.exec_module(workbook)
+    bounds = workbook.Bounds(**json.loads(sys.argv[5]))
+    workbook.warm_up()
+
+    def read(data: BinaryIO, out: BinaryIO) -> None:
+        try:
+            workbook.read(data.read(), out, bounds)
+        except workbook.Unreadable as error:
+            raise Refused(error.message, error.where, error.value, error.accepted, too_large=error.too_large) from error
 
     return read
 
@@ -356,7 +393,8 @@ def main() -> NoReturn:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     read = reader(format)
-    read(io.BytesIO(_SAMPLE[format]), io.BytesIO())
+    if format in _SAMPLE:
+        read(io.BytesIO(_SAMPLE[format]), io.BytesIO())
     out = sys.stdout.buffer
     close_doors()
     os._exit(_read_reporting(read, out))

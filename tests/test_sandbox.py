@@ -1,14 +1,16 @@
-"""Outside RDF files: the ordinary ones are read alike, the hostile ones harm nobody."""
+"""Outside RDF files and workbooks: the ordinary ones are read alike, the hostile ones harm nobody."""
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -19,7 +21,17 @@ from hypothesis import strategies as st
 
 from registry import sandbox
 from registry.errors import Busy, Invalid, Problem, TooLarge
-from registry.sandbox import OPERATOR_LIMITS, RDF_FORMATS, Limits, Literal, Triple, read_ntriples, triples
+from registry.sandbox import (
+    OPERATOR_LIMITS,
+    RDF_FORMATS,
+    Limits,
+    Literal,
+    Triple,
+    read_ntriples,
+    triples,
+    workbook_lines,
+)
+from tests.workbooks import row_xml, xlsx, xlsx_parts, zipped
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 SKOS = "http://www.w3.org/2004/02/skos/core#"
@@ -461,6 +473,72 @@ for attempt in attempts:
     outcome = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
 
     assert outcome.stdout.splitlines() == [f"closed {attempt}" for attempt in ATTEMPTS]
+
+
+def test_a_workbook_comes_back_as_rows_of_texts() -> None:
+    data = xlsx(("code", "libelle"), (), ("007", "Aide ménagère"))
+
+    found = [json.loads(line) for line in workbook_lines(data)]
+
+    assert found == [{"properties": {}}, {"sheet": "Concepts"}, [1, ["code", "libelle"]], [3, ["007", "Aide ménagère"]]]
+
+
+def a_long_cell() -> str:
+    """A row of one text of 41 MB, which the noise at its end keeps from expanding too many times."""
+    return row_xml(1, ["mot " * 10_000_000 + random.Random(0).randbytes(500_000).hex()])
+
+
+def many_cells() -> str:
+    """Rows that take seconds to read."""
+    return "".join(row_xml(line, ["<c><v>1</v></c>"] * 20) for line in range(1, 30_001))
+
+
+COSTLY: dict[str, tuple[Callable[[], str], Limits, str]] = {
+    "wall-clock time": (many_cells, Limits(wall_seconds=0.3), "secondes de lecture"),
+    "computing time": (many_cells, Limits(cpu_seconds=1), "1 secondes de calcul"),
+    "memory": (a_long_cell, Limits(memory=100 << 20), "mémoire"),
+    "bytes out": (a_long_cell, Limits(bytes_out=1 << 20), "1 Mio de triplets ou de cellules"),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_workbook_that_costs_too_much_is_stopped_and_told_what_would_be_accepted(name: str) -> None:
+    make, limits, words = COSTLY[name]
+    data = zipped(xlsx_parts(make()))
+    begun = time.monotonic()
+
+    with pytest.raises(Invalid) as caught:
+        list(workbook_lines(data, limits=limits))
+
+    [problem] = caught.value.problems
+    assert words in problem.message
+    assert (problem.rule, "50000 lignes" in problem.accepted) == ("workbook_is_readable", True)
+    assert time.monotonic() - begun < 8
+
+
+def test_a_workbook_is_read_with_every_door_closed() -> None:
+    folder = Path(sandbox.__file__).parent
+    program = f"""
+import json, io, os, runpy, sys
+sys.argv = ["child", "workbook", "0", "0", "0", json.dumps(dict(rows=9, columns=9, members=99, expanded=99999))]
+child = runpy.run_path({str(folder / "sandbox_child.py")!r})
+child["confine"](1 << 30, 5, os.getppid())
+read = child["reader"]("workbook")
+child["close_doors"]()
+out = io.BytesIO()
+read(sys.stdin.buffer, out)
+print(out.getvalue().decode())
+try:
+    open("/etc/hosts")
+except child["DoorClosed"]:
+    print("closed")
+"""
+    data = xlsx(("code", "libelle"))
+
+    outcome = subprocess.run([sys.executable, "-I", "-c", program], input=data, capture_output=True, check=True)
+
+    assert b'[1, ["code", "libelle"]]' in outcome.stdout
+    assert outcome.stdout.splitlines()[-1] == b"closed"
 
 
 def test_the_operator_may_read_a_larger_file_of_their_own() -> None:

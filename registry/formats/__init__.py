@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from registry import signing
 from registry.errors import NotFound
-from registry.formats import document, tabular
+from registry.formats import document, spreadsheet, tabular
 from registry.formats.skos import read, write_jsonld, write_rdfxml, write_turtle
 from registry.model import Content, Nomenclature, Release
 from registry.sandbox import Limits
@@ -31,14 +31,20 @@ class Read(Protocol):
 
 
 class Format(NamedTuple):
-    """A format: ``write`` gives a release's bytes, piece by piece; ``read`` (None: out only) a state's content."""
+    """A format: ``write`` gives a release's bytes, piece by piece; ``read`` (None: out only) a state's content.
+
+    ``also`` names extensions of files that are read as well.
+    """
 
     name: str
     media_type: str
     extension: str
     write: Callable[[Release], Iterator[bytes]]
     read: Read | None
+    also: tuple[str, ...] = ()
 
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 FORMATS: dict[str, Format] = {
     format.name: format
@@ -50,6 +56,7 @@ FORMATS: dict[str, Format] = {
         Format("json", "application/json", "json", document.write, document.read),
         Format("csv", "text/csv", "csv", tabular.write, tabular.read),
         Format("csv-excel", "text/csv", "excel.csv", tabular.write_for_excel, tabular.read_from_excel),
+        Format("xlsx", XLSX, "xlsx", spreadsheet.write, spreadsheet.read, ("ods", "xls")),
     )
 }
 
@@ -60,7 +67,11 @@ def of_file(name: str) -> Format:
     :raises NotFound: naming the extensions that are read.
     """
     for format in reversed(FORMATS.values()):
-        if name.lower().endswith("." + format.extension):
+        if name.lower().endswith(tuple(f".{extension}" for extension in _extensions(format))):
             return format
-    readable = ", ".join("." + format.extension for format in FORMATS.values() if format.read)
+    readable = ", ".join(f".{name}" for format in FORMATS.values() if format.read for name in _extensions(format))
     raise NotFound("format", name, {"accepted": readable})
+
+
+def _extensions(format: Format) -> tuple[str, ...]:
+    return (format.extension, *format.also)

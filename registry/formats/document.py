@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -26,6 +26,11 @@ from registry.model import (
 )
 from registry.sandbox import REQUEST_LIMITS, Limits
 from registry.signing import instant
+
+if TYPE_CHECKING:
+    # They import Whoosh, which takes long; whoever has hits has loaded it already.
+    from registry.candidates import Candidate
+    from registry.search import Document, Hit, Why
 
 LabelOf = Callable[[str], Texts]
 
@@ -134,6 +139,44 @@ def edition_document(edition: Edition) -> dict[str, Any]:
     }
 
 
+def hit_document(hit: Hit, iri: str) -> dict[str, Any]:
+    """A concept found, as JSON: in brief, its score and why it is there; ``iri`` is its nomenclature's."""
+    return {**_found(hit.document, iri), "score": hit.score, "why": _why(hit.why)}
+
+
+def candidate_document(candidate: Candidate, iri: str) -> dict[str, Any]:
+    """A concept that a local label may mean, as JSON: a hit with its relation, and whether it is sure."""
+    return {
+        **_found(candidate.document, iri),
+        "relation": candidate.relation,
+        "score": candidate.score,
+        "sure": candidate.sure,
+        "why": _why(candidate.why),
+    }
+
+
+def _found(document: Document, iri: str) -> dict[str, Any]:
+    return {
+        "code": document.code,
+        "iri": f"{iri}/{document.code}",
+        "nomenclature": document.nomenclature,
+        "release": document.version,
+        "status": document.status,
+        "prefLabel": {"fr": document.pref_label},
+        "path": list(document.path),
+    }
+
+
+def _why(why: Why) -> dict[str, Any]:
+    return {
+        "kind": why.kind,
+        "text": why.text,
+        "correction": why.correction,
+        "source": why.source,
+        "highlights": [list(span) for span in why.highlights],
+    }
+
+
 def nomenclature_document(nomenclature: Nomenclature, *, current: str | None, latest: str | None) -> dict[str, Any]:
     """A nomenclature as JSON, with the versions of its release in force and of the one issued last."""
     return {
@@ -177,7 +220,8 @@ def write(release: Release) -> Iterator[bytes]:
             iri=nomenclature.iri,
             slug=nomenclature.slug,
             version=release.version,
-            label_of=lambda other: release.concepts[other].pref_label,
+            # A draft may name a code that it lacks; the rules say so, and it must be had in a file all the same.
+            label_of=lambda other: release.concepts[other].pref_label if other in release.concepts else (),
             narrower=release.narrower.get(code, ()),
             links_from=release.links_from.get(code, ()),
             links_to=links_to.get(code, ()),

@@ -1,7 +1,8 @@
 """CSV: a release as a table of its concepts, with the column names that French public data schemas use.
 
-``csv`` is UTF-8, comma, RFC 4180, verbatim. ``csv-excel`` is the same table for a spreadsheet: BOM, semicolon, and an
-apostrophe before any cell that a spreadsheet would run. Cells with several values join them with ``|``; a ``|`` or
+The table itself (``header``, ``table_rows``, ``content``) is the same in a workbook. ``csv`` is UTF-8, comma, RFC 4180,
+verbatim. ``csv-excel`` is the same for a spreadsheet: BOM, semicolon, and an apostrophe before any cell that a
+spreadsheet would run. Cells with several values join them with ``|``; a ``|`` or
 ``\\`` inside a value is escaped with ``\\``. ``filiation`` holds the lineage that leaves a code, as ``CODE@DATE:kind``;
 ``meme_sens`` (read only) says ``oui`` where a text changed and the meaning did not. A column ``libelle@en`` holds
 English texts, and so on; without a suffix a text is French.
@@ -14,6 +15,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
+from typing import NamedTuple
 
 from registry.errors import Invalid, Problem, TooLarge
 from registry.model import LINK_KINDS, Concept, Content, Group, Link, Nomenclature, Release, Texts, texts
@@ -40,7 +42,8 @@ OTHER_COLUMNS = (
     "remplace_par",
     "filiation",
 )
-_READ_ONLY_COLUMNS = ("meme_sens", "groupes")
+GROUPS = "groupes"
+_READ_ONLY_COLUMNS = ("meme_sens", GROUPS)
 STATUSES = {"": "active", "actif": "active", "active": "active", "déprécié": "deprecated", "deprecated": "deprecated"}
 
 MAX_ROWS = 200_000
@@ -75,25 +78,26 @@ def harmed(cell: str) -> str:
 
 
 def _written(release: Release, delimiter: str, shown: Callable[[str], str]) -> Iterator[bytes]:
-    languages = sorted(
-        {
-            (column, language)
-            for concept in release.concepts.values()
-            for column, name in TEXT_COLUMNS.items()
-            for language, _ in getattr(concept, name)
-            if language != "fr"
-        }
-    )
-    others = [f"{column}@{language}" for column, language in languages]
-    group_of: dict[str, list[str]] = {}
-    for group in release.groups:
-        for code in group.members:
-            group_of.setdefault(code, []).append(group.code)
-    grouped = ["groupes"] if group_of else []
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
-    writer.writerow(["code", *TEXT_COLUMNS, *others, *OTHER_COLUMNS, *grouped])
-    for number, code in enumerate(sorted(release.concepts)):
+    writer.writerow(header(release))
+    for number, row in enumerate(table_rows(release)):
+        writer.writerow([shown(cell) for cell in row])
+        if number % 500 == 499:
+            yield _flushed(buffer)
+    yield _flushed(buffer)
+
+
+def header(release: Release) -> list[str]:
+    """The names of the columns that a release fills: ``code`` first; other languages and groups where there are any."""
+    others = [f"{column}@{language}" for column, language in _other_languages(release)]
+    return ["code", *TEXT_COLUMNS, *others, *OTHER_COLUMNS, *([GROUPS] if _group_of(release) else ())]
+
+
+def table_rows(release: Release) -> Iterator[list[str]]:
+    """The rows of a release under its ``header``: one concept a row, by code."""
+    languages, group_of = _other_languages(release), _group_of(release)
+    for code in sorted(release.concepts):
         concept = release.concepts[code]
         links = release.links_from.get(code, ())
         row = [code]
@@ -111,11 +115,26 @@ def _written(release: Release, delimiter: str, shown: Callable[[str], str]) -> I
             _joined(dict.fromkeys(link.new for link in links if link.new != code)),
             _joined(f"{link.new}@{link.date.isoformat()}:{link.kind}" for link in links),
         ]
-        row += [_joined(group_of.get(code, ()))] if grouped else []
-        writer.writerow([shown(cell) for cell in row])
-        if number % 500 == 499:
-            yield _flushed(buffer)
-    yield _flushed(buffer)
+        yield [*row, _joined(group_of.get(code, ()))] if group_of else row
+
+
+def _other_languages(release: Release) -> list[tuple[str, str]]:
+    found = {
+        (column, language)
+        for concept in release.concepts.values()
+        for column, name in TEXT_COLUMNS.items()
+        for language, _ in getattr(concept, name)
+        if language != "fr"
+    }
+    return sorted(found)
+
+
+def _group_of(release: Release) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for group in release.groups:
+        for code in group.members:
+            found.setdefault(code, []).append(group.code)
+    return found
 
 
 def _flushed(buffer: io.StringIO) -> bytes:
@@ -271,33 +290,49 @@ def read(
     :raises TooLarge: beyond the limits.
     """
     limits.check(data)
+    return content(Table("ligne 1", ((f"ligne {line}", cells) for line, cells in rows(data))), meant=meant)
+
+
+class Table(NamedTuple):
+    """A table with a header: where the header stands; and of each row, where it stands and its cells by column."""
+
+    header: str
+    rows: Iterable[tuple[str, Mapping[str, str]]]
+
+
+def content(table: Table, *, meant: Callable[[str], str] = str) -> Content:
+    """The state that a table tells, wherever it comes from; ``meant`` as for ``read``.
+
+    :raises Invalid: with the place, the column, the value and what is accepted, for the first hundred problems.
+    """
     problems: list[Problem] = []
     concepts: dict[str, Concept] = {}
-    lines: dict[str, int] = {}
+    places: dict[str, str] = {}
     links: set[Link] = set()
     same: list[str] = []
     members: dict[str, list[str]] = {}
     columns: set[str] = set()
-    for line, cells in rows(data):
+    for place, cells in table.rows:
         row = {column: meant(cell) for column, cell in cells.items()}
         if not columns:
             columns = set(row)
-            _check_columns(row)
-        reader = _Row(line, row, problems)
+            _check_columns(row, table.header)
+        reader = _Row(place, row, problems)
         code = row["code"]
-        if code in lines:
-            reader.refuse("code", f"code déjà donné à la ligne {lines[code]}", "un code par ligne")
+        if code in places:
+            reader.refuse("code", f"code déjà donné ({places[code]})", "un code par ligne")
             continue
-        lines[code] = line
+        places[code] = place
         concept = reader.concept()
         links.update(reader.links())
         concepts[code] = concept
         if reader.choice("meme_sens", {"": "", "oui": "oui", "non": ""}):
             same.append(code)
-        for group in split_cell(row.get("groupes", "")):
+        for group in split_cell(row.get(GROUPS, "")):
             members.setdefault(group, []).append(code)
     if not columns:
-        problems.append(Problem("csv_is_readable", "aucun concept", where="ligne 2", accepted="un concept par ligne"))
+        accepted = f"un concept par ligne, sous l'en-tête ({table.header})"
+        problems.append(Problem("csv_is_readable", "aucun concept", where=table.header, accepted=accepted))
     if problems:
         raise Invalid(problems[:100], len(problems))
     # A table has no place for a group's label: the code stands for it until the draft finds the label in its base.
@@ -305,12 +340,12 @@ def read(
     return Content(
         dict(sorted(concepts.items())),
         frozenset(links) if "filiation" in columns else None,
-        groups if "groupes" in columns else None,
+        groups if GROUPS in columns else None,
         tuple(same),
     )
 
 
-def _check_columns(row: Mapping[str, str]) -> None:
+def _check_columns(row: Mapping[str, str], where: str) -> None:
     known = {"code", *TEXT_COLUMNS, *OTHER_COLUMNS, *_READ_ONLY_COLUMNS}
     unknown = [name for name in row if name.split("@")[0] not in known]
     missing = [name for name in ("code", "libelle") if name not in row]
@@ -318,18 +353,18 @@ def _check_columns(row: Mapping[str, str]) -> None:
         missing.append("filiation")
     if unknown or missing:
         problems = [
-            Problem("csv_columns", "colonne inconnue", where="ligne 1", value=name, accepted=", ".join(sorted(known)))
+            Problem("csv_columns", "colonne inconnue", where=where, value=name, accepted=", ".join(sorted(known)))
             for name in unknown
         ]
-        problems += [Problem("csv_columns", f"colonne {name} absente", where="ligne 1") for name in missing]
+        problems += [Problem("csv_columns", f"colonne {name} absente", where=where) for name in missing]
         raise Invalid(problems)
 
 
 class _Row:
     """One row being read: what it gives, and where it is wrong."""
 
-    def __init__(self, line: int, row: Mapping[str, str], problems: list[Problem]) -> None:
-        self.line, self.row, self.problems = line, row, problems
+    def __init__(self, place: str, row: Mapping[str, str], problems: list[Problem]) -> None:
+        self.place, self.row, self.problems = place, row, problems
 
     def refuse(self, column: str, message: str, accepted: str) -> None:
         self.problems.append(
@@ -337,7 +372,7 @@ class _Row:
                 "csv_cell",
                 message,
                 (self.row["code"],),
-                f"ligne {self.line}, colonne {column}",
+                f"{self.place}, colonne {column}",
                 self.row.get(column, ""),
                 accepted,
             )
