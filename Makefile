@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+OIDC := tests/oidc/node_modules/.package-lock.json
 ROOMS := api cli nomenclatures registry
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -20,7 +21,7 @@ help: ## List these targets
 run: $(STAMP) ## Set up, publish the shipped nomenclatures if absent, and serve on http://127.0.0.1:8000/
 	@exec $(BIN)/socle serve --init
 
-test: $(STAMP) postgresql check ## Set up what the tests need, run every check, then all tests on both databases
+test: $(STAMP) postgresql $(OIDC) check ## Set up what the tests need, run every check, then all tests on both databases
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP) ## Format, lint, types and import contracts
@@ -75,7 +76,7 @@ lock: $(STAMP) ## Pin what setup.cfg asks for, with hashes, in requirements.lock
 		--no-emit-find-links --no-header --extra test -o requirements.lock setup.cfg
 
 clean: ## Remove what was built, the caches and the virtual environment; your data (var/, .env) stays
-	@rm -rf build dist ./*.egg-info .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	@rm -rf build dist ./*.egg-info .venv tests/oidc/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	@find $(ROOMS) benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.lock setup.cfg pyproject.toml
@@ -88,17 +89,27 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The tests run a PostgreSQL server and a browser of their own, and fail system calls with strace; only the programs
-# have to be there.
+# The tests of signing in run a real OpenID provider, which is written for Node.
+$(OIDC): tests/oidc/package-lock.json
+	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } >/dev/null || { \
+		echo "The tests of signing in need npm and Node 20 or later"; exit 1; }
+	@echo "Installing the OpenID provider of the tests"
+	@npm ci --prefix tests/oidc --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+# The tests run a PostgreSQL server and a browser of their own, fail system calls with strace, and verify archives with
+# Node too; only the programs have to be there.
 postgresql: $(STAMP)
-	@{ $(BIN)/python -m tests.postgres && $(BIN)/python -m tests.browser && command -v strace; } >/dev/null 2>&1 || { \
+	@{ $(BIN)/python -m tests.postgres && $(BIN)/python -m tests.browser && command -v strace && command -v node; } >/dev/null 2>&1 || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			echo "Installing what the tests need and this machine lacks of PostgreSQL, Chromium and strace"; \
+			echo "Installing what the tests need and this machine lacks of PostgreSQL, Chromium, strace and Node"; \
 			export DEBIAN_FRONTEND=noninteractive; \
 			apt-get -qq update; \
 			$(BIN)/python -m tests.postgres >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends postgresql >/dev/null; \
 			$(BIN)/python -m tests.browser >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium fonts-liberation >/dev/null; \
 			command -v strace >/dev/null || apt-get -qq install -y --no-install-recommends strace >/dev/null; \
+			command -v node >/dev/null || apt-get -qq install -y --no-install-recommends nodejs >/dev/null; \
 		fi; \
 		$(BIN)/python -m tests.postgres && $(BIN)/python -m tests.browser && \
-			{ command -v strace >/dev/null || { echo "strace is missing (Debian package strace)"; exit 1; }; }; }
+			{ command -v strace >/dev/null || { echo "strace is missing (Debian package strace)"; exit 1; }; } && \
+			{ command -v node >/dev/null || { echo "Node is missing (Debian package nodejs, 20 or later)"; exit 1; }; }; }

@@ -10,17 +10,24 @@ from api import (
     caching,
     candidates,
     changes,
+    committee,
     concepts,
     crosswalks,
     current,
     documentation,
+    drafts,
     errors,
+    log,
     nomenclatures,
     operations,
+    organisations,
     pages,
+    people,
+    proposals,
     releases,
     search,
     security,
+    sessions,
     translate,
 )
 from registry import opening
@@ -73,6 +80,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json = security.StrictJSON(app)
     current.bind(app, opening.opened(settings), settings)
     security.protect(app, settings)
+    sessions.install(app, settings)
     errors.handle(app, pages.errors.page)
     caching.install(app)
     api = _Api(app, spec_kwargs={"extra_plugins": [documentation.Answers()]})
@@ -83,8 +91,14 @@ def create_app(settings: Settings | None = None) -> Flask:
         search.blueprint,
         candidates.blueprint,
         changes.blueprint,
+        log.blueprint,
         translate.blueprint,
         crosswalks.blueprint,
+        drafts.blueprint,
+        committee.blueprint,
+        organisations.blueprint,
+        people.blueprint,
+        proposals.blueprint,
     ):
         api.register_blueprint(blueprint, url_prefix=PREFIX)
     app.register_blueprint(operations.blueprint)

@@ -17,7 +17,7 @@ import orjson
 from flask import Flask, Response, g, request
 from werkzeug.http import http_date, parse_date
 
-from api import current, negotiation
+from api import current, negotiation, sessions
 from registry.model import today
 from registry.signing import sha256
 
@@ -73,7 +73,8 @@ def install(app: Flask) -> None:
     def before() -> Response | None:
         # What routing refuses, such as a Host that is not trusted, is raised after this: nothing kept may come first.
         mine = request.path.startswith(_KEPT_UNDER) or request.path == "/"
-        mine = mine and request.routing_exception is None
+        # A page says who is signed in: nothing that was kept is theirs, and nothing of theirs is kept.
+        mine = mine and request.routing_exception is None and not sessions.is_personal()
         if request.method not in ("GET", "HEAD") or not mine:
             return None
         url = request.full_path
@@ -185,7 +186,7 @@ def _encoding() -> str:
 
 
 def _stamp() -> tuple[str, tuple[int, ...]]:
-    return today().isoformat(), current.store().stamp()
+    return today().isoformat(), current.store().stamp_of_all()
 
 
 def _given_again(found: _Answer) -> Response:

@@ -7,13 +7,14 @@ from typing import Any
 import marshmallow as ma
 from flask import Response
 
-from api import current
+from api import access, current
 from api.caching import answer
 from api.reading import Routes
 from api.schemas import CandidateSchema, CandidatesSchema
 from api.schemas import listing as listing_schema
-from api.search import PlaceQuery, document_brief, index_of, why_document
-from registry.candidates import MOST_LABELS, Candidate, candidates
+from api.search import PlaceQuery, index_of, iri_of
+from registry.candidates import MOST_LABELS, candidates
+from registry.formats.document import candidate_document
 
 blueprint = Routes("candidates", __name__, description="Likely concepts for local labels, to be confirmed")
 
@@ -49,30 +50,23 @@ class CandidatesOfManyBody(CandidatesQuery):
 @blueprint.response(200, listing_schema(CandidateSchema))
 def of_one(query: dict[str, Any]) -> Response:
     """Propose concepts for a local label, the likeliest first; nothing is mapped by it."""
-    items = [_document(one) for one in _found(query, query["label"])]
+    items = _items(query, query["label"])
     return answer({"items": items, "total": len(items), "cursor": None})
 
 
 @blueprint.post("/candidates")
+@access.needs(access.OPEN)
 @blueprint.arguments(CandidatesOfManyBody)
 @blueprint.response(200, listing_schema(CandidatesSchema))
 def of_many(body: dict[str, Any]) -> Response:
     """Propose concepts for up to 1,000 local labels, in their order."""
-    items = [{"label": label, "items": [_document(one) for one in _found(body, label)]} for label in body["labels"]]
+    items = [{"label": label, "items": _items(body, label)} for label in body["labels"]]
     return answer({"items": items, "total": len(items), "cursor": None})
 
 
-def _found(query: dict[str, Any], label: str) -> tuple[Candidate, ...]:
-    if "nomenclature" in query:
-        current.store().nomenclature(query["nomenclature"])
-    return candidates(index_of(query), label, nomenclature=query.get("nomenclature"), limit=query["limit"])
-
-
-def _document(one: Candidate) -> dict[str, Any]:
-    return {
-        **document_brief(one.document),
-        "relation": one.relation,
-        "score": one.score,
-        "sure": one.sure,
-        "why": why_document(one.why),
-    }
+def _items(query: dict[str, Any], label: str) -> list[dict[str, Any]]:
+    slug = query.get("nomenclature")
+    if slug is not None:
+        current.store().nomenclature(slug)
+    found = candidates(index_of(query), label, nomenclature=slug, limit=query["limit"])
+    return [candidate_document(one, iri_of(one.document)) for one in found]

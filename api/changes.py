@@ -1,21 +1,20 @@
-"""The feed: every change of every release, in order, exactly once, resumable; and the release log."""
+"""The feed: every change of every release, in order, exactly once, resumable."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import marshmallow as ma
-import orjson
 from flask import Response
 
 from api import current
 from api.caching import answer
-from api.reading import PageQuery, Query, Routes, cursor, listing, position
-from api.schemas import FeedItemSchema, SealedSchema
+from api.reading import Query, Routes, listing, position
+from api.schemas import FeedItemSchema
 from api.schemas import listing as listing_schema
 from registry import feed
 
-blueprint = Routes("changes", __name__, description="What changed since, and the release log")
+blueprint = Routes("changes", __name__, description="What changed since")
 
 
 class ChangesQuery(Query):
@@ -44,15 +43,3 @@ def changes(query: dict[str, Any]) -> Response:
     start = position(query, feed.Position.read, name="since") or feed.BEGINNING
     page = feed.page(current.store(), start, slug=query.get("nomenclature"), limit=query["limit"])
     return answer({**listing(page.items, None, page.position.cursor()), "more": page.more})
-
-
-@blueprint.get("/log")
-@blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, listing_schema(SealedSchema))
-def log(query: dict[str, Any]) -> Response:
-    """Give the release log, entry by entry, each as it was sealed."""
-    after = position(query, int) or 0
-    entries = current.store().log_entries(after=min(max(after, 0), 2**31 - 1), limit=query["limit"])
-    total = current.store().head()
-    token = cursor(str(after + len(entries))) if after + len(entries) < total else None
-    return answer(listing([orjson.Fragment(entry) for entry in entries], total, token))

@@ -1,4 +1,4 @@
-"""Organisations, their local code lists, and the crosswalks from these to nomenclatures."""
+"""Local code lists of organisations, and the crosswalks from these to nomenclatures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import Response
 from api import current, negotiation
 from api.caching import answer
 from api.reading import PageQuery, Query, Routes, cursor, listing, next_link, position
-from api.schemas import CodeListSchema, CrosswalkRowsSchema, CrosswalkSchema, LocalCodeSchema, OrganisationSchema
+from api.schemas import CodeListSchema, CrosswalkRowsSchema, CrosswalkSchema, LocalCodeSchema
 from api.schemas import listing as listing_schema
 from registry.crosswalks import crosswalk_csv, edition_document
 from registry.errors import NotFound
@@ -19,37 +19,6 @@ from registry.signing import instant
 from registry.store.crosswalks import ListEdition
 
 blueprint = Routes("crosswalks", __name__, description="Local code lists and their crosswalks")
-
-
-@blueprint.get("/organisations")
-@blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, listing_schema(OrganisationSchema))
-def organisations(query: dict[str, Any]) -> Response:
-    """List the organisations that keep local code lists."""
-    known = current.store().organisations()
-    after = position(query) or ""
-    page = [item for item in known if item.slug > after][: query["limit"]]
-    token = cursor(page[-1].slug) if page and page[-1].slug != known[-1].slug else None
-    return answer(listing(page, len(known), token), links=next_link(token))
-
-
-@blueprint.get("/organisations/<slug>")
-@blueprint.arguments(Query, location="query")
-@blueprint.response(200, OrganisationSchema)
-def organisation(query: dict[str, Any], slug: str) -> Response:
-    """Describe an organisation, and name its lists."""
-    found = current.store().organisation(slug)
-    lists = sorted({edition.code_list.slug for edition in current.store().list_editions(slug)})
-    return answer(
-        {
-            "slug": found.slug,
-            "name": found.name,
-            "kind": found.kind,
-            "insee": found.insee,
-            "demonstration": found.demonstration,
-            "codeLists": [f"{slug}/{name}" for name in lists],
-        }
-    )
 
 
 def _list_document(edition: ListEdition) -> dict[str, Any]:

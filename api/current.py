@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 from flask import Flask, current_app
 
 from registry import finding
+from registry.keys import Keys
 from registry.model import today
 from registry.search import Index
 from registry.settings import Settings
@@ -31,6 +32,14 @@ def store() -> Store:
 def settings() -> Settings:
     """The settings of the application that answers this request."""
     return cast(_Registry, current_app.extensions["socle"]).settings
+
+
+def keys() -> Keys:
+    """The keys that sign for the registry, opened anew so that what is wrong with them now is seen.
+
+    :raises KeyRefused: if there are none, or somebody but their owner may read them.
+    """
+    return Keys.opened(settings().keys)
 
 
 def index() -> Index:

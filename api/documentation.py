@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from apispec import APISpec, BasePlugin
 from flask import Blueprint, render_template
 from flask_smorest import Api
 
+from api import access
 from api.errors import WORDS
 from api.schemas import ProblemSchema
+from registry.archive import ARCHIVE
 from registry.formats import FORMATS
 
 _TEXT = {"type": "string"}
@@ -22,11 +25,28 @@ _HEADERS = {
     "Content-Location": {"description": "Where what was read is pinned", "schema": _TEXT},
     "X-Request-Id": {"description": "What the log calls this request", "schema": _TEXT},
 }
-_PROBLEMS = {
-    "get": (400, 404, 406, 414, 422, 500, 503),
-    "post": (400, 404, 406, 411, 413, 414, 415, 422, 500, 503),
+_ALWAYS = (400, 404, 406, 414, 422, 500, 503)
+_WITH_BODY = (411, 413, 415)
+_METHODS = ("get", "post", "put", "patch", "delete")
+_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": _TEXT,
+    "description": "The entity tag of what is changed, as it was read",
 }
-_OPENSEARCH = "application/x-suggestions+json"
+_IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "schema": {"type": "string", "enum": ["*"]},
+    "description": "Instead of If-Match: what is sent is new",
+}
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    "description": "Repeated within 24 hours with the same request, it gets the same answer and does nothing twice",
+}
+_OTHER_FORMATS = {"opensearch": "application/x-suggestions+json", "archive": ARCHIVE.media_type}
 
 
 class Answers(BasePlugin):
@@ -36,28 +56,50 @@ class Answers(BasePlugin):
         """Keep the description at hand, and describe the problem once."""
         self.spec = spec
         spec.components.schema("Problem", schema=ProblemSchema)
+        spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "reg_…"})
 
     def operation_helper(self, path: str | None = None, operations: Any = None, **_: Any) -> None:
         """Complete the operations of one address."""
         for method, operation in (operations or {}).items():
-            if method not in _PROBLEMS:
+            if method not in _METHODS:
                 continue
             responses = operation.setdefault("responses", {})
             responses.pop("default", None)
-            good = responses[next(status for status in responses if str(status) == "200")]
+            good = responses[next(status for status in responses if str(status).startswith("2"))]
             good["headers"] = _HEADERS
+            statuses = [*_ALWAYS, *_conditions(method, operation)]
             named = [item for item in operation.get("parameters", ()) if item.get("name") == "format"]
             for name in named[0]["schema"]["enum"] if named else ():
-                kind = FORMATS[name].media_type if name in FORMATS else _OPENSEARCH
+                kind = FORMATS[name].media_type if name in FORMATS else _OTHER_FORMATS[name]
                 schema: dict[str, Any] = {} if kind.endswith("json") else {"type": "string"}
                 good["content"].setdefault(kind, {"schema": schema})
             if method == "get":
                 responses["304"] = {"description": "What the client has is still right"}
-            for status in _PROBLEMS[method]:
+            for status in sorted(statuses):
                 responses[str(status)] = {
                     "description": WORDS[status][0],
                     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
+
+
+def _conditions(method: str, operation: dict[str, Any]) -> Iterator[int]:
+    """What else may be answered, by what the view declares to need; headers that it reads join the parameters."""
+    parameters = operation.setdefault("parameters", [])
+    if method in ("post", "put", "patch"):
+        yield from _WITH_BODY
+    elif method == "delete":
+        yield from (413, 415)
+    if operation.get(access.OPERATION, access.OPEN) != access.OPEN:
+        yield from (401, 403)
+        if method != "get":
+            yield 409
+    if condition := operation.pop(access.IF_MATCH, ""):
+        parameters.append({**_IF_MATCH, "required": condition == "always"})
+        if condition == "or new":
+            parameters.append(_IF_NONE_MATCH)
+        yield from (412, 428)
+    if operation.pop(access.IDEMPOTENT, False):
+        parameters.append(_IDEMPOTENCY_KEY)
 
 
 def blueprint(api: Api) -> Blueprint:
@@ -71,7 +113,7 @@ def blueprint(api: Api) -> Blueprint:
         groups: dict[str, list[dict[str, Any]]] = {}
         for path, operations in described["paths"].items():
             for method, operation in operations.items():
-                if method in ("get", "post", "put", "patch", "delete"):
+                if method in _METHODS:
                     shared = operations.get("parameters", [])
                     known = {(item["in"], item["name"]): item for item in [*shared, *operation.get("parameters", [])]}
                     groups.setdefault(operation["tags"][0], []).append(

@@ -60,6 +60,7 @@ WORDS = {
     405: ("Method not allowed", "Méthode non admise à cette adresse"),
     406: ("Not acceptable", "Aucun des formats acceptés n'est proposé"),
     408: ("Request timeout", "La requête n'est pas arrivée entière"),
+    409: ("Conflict", "Conflit : quelqu'un est passé avant"),
     411: ("Length required", "Content-Length est exigé"),
     412: ("Precondition failed", "Modifié entre-temps"),
     413: ("Too large", "Trop volumineux"),
@@ -133,6 +134,8 @@ def _socle_error(error: SocleError) -> Response:
         more = {"errors": [problem_document(item) for item in error.problems], "total": error.total}
     elif isinstance(error, NotFound) and error.hints:
         more = {key: value for key, value in error.hints.items() if value}
+    elif isinstance(error, Conflict):
+        more = error.details
     if status >= 500:
         _log.error("%s %s: %s", request.method, request.path[:200], error)
     detail = "" if isinstance(error, Invalid) else str(error)

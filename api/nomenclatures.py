@@ -24,6 +24,7 @@ from api.reading import (
 )
 from api.schemas import ChangeSchema, NomenclatureSchema, ReleaseFileSchema, TreeSchema
 from api.schemas import listing as listing_schema
+from registry.archive import ARCHIVE
 from registry.changes import least_version, link_shapes
 from registry.errors import NotFound
 from registry.formats import FORMATS
@@ -154,7 +155,8 @@ class ExportQuery(ReleaseQuery):
     """Which release, in which format."""
 
     format = ma.fields.String(
-        validate=ma.validate.OneOf(list(FORMATS)), metadata={"description": "A format; without it, `Accept` decides"}
+        validate=ma.validate.OneOf([*FORMATS, ARCHIVE.name]),
+        metadata={"description": "A format; without it, `Accept` decides. `archive` is all formats and their proof"},
     )
 
 
@@ -164,5 +166,7 @@ class ExportQuery(ReleaseQuery):
 def export(query: dict[str, Any], slug: str) -> Response:
     """Download a whole release, the bytes that were written when it was published."""
     read = reading(slug, query)
+    if query.get("format") == ARCHIVE.name:
+        return releases.archive_answer(read.edition, pinned=read.pinned)
     chosen = negotiation.chosen(releases.EXPORTS, query.get("format"))
     return releases.file_answer(read.edition, chosen, pinned=read.pinned)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import marshmallow as ma
 from flask import Response, send_file
@@ -14,11 +16,14 @@ from api.caching import LARGEST_KEPT, PINNED, answer, conditional
 from api.reading import PageQuery, Query, Routes, cursor, day, listing, moving, next_link, position, reading
 from api.schemas import ReleaseFileSchema, ReleaseSchema, ReleaseStatusSchema, SealedSchema
 from api.schemas import listing as listing_schema
+from registry import archive
+from registry.archive import Archive
 from registry.errors import NotFound
 from registry.formats import FORMATS, Format
 from registry.formats.document import edition_document, language_map
 from registry.model import Edition
 from registry.signing import instant
+from registry.store.blobs import Blob
 
 blueprint = Routes("releases", __name__, description="Published releases, which never change")
 
@@ -130,28 +135,48 @@ def status(query: dict[str, Any], slug: str, version: str) -> Response:
 
 
 def file_answer(edition: Edition, format: Format, *, pinned: bool) -> Response:
-    """A stored file of a release as a download; a large one is streamed from disk.
+    """A stored file of a release as a download.
 
     :raises Damaged: if its bytes are not those that were published.
     """
     rendition, path = current.store().rendition(edition.nomenclature, edition.version, format.name)
-    disposition = f'attachment; filename="{edition.nomenclature}-{edition.version}.{format.extension}"'
-    location = f"/api/v1/nomenclatures/{edition.nomenclature}/releases/{edition.version}?format={format.name}"
-    if rendition.blob.size <= LARGEST_KEPT:
-        response = answer(
-            path.read_bytes(),
-            media_type=format.media_type,
-            pinned=pinned,
-            modified=edition.issued,
-            location=location,
-        )
+    return _download(edition, path.open("rb"), rendition.blob, format, pinned=pinned)
+
+
+def archive_answer(edition: Edition, *, pinned: bool) -> Response:
+    """The archive of a release as a download: its files and all that proves them.
+
+    :raises Damaged: if the bytes of a file are not those that were published.
+    """
+    stream = TemporaryFile()  # noqa: SIM115 -- the response closes it, once it is sent.
+    archive.write(current.store(), edition.nomenclature, edition.version, stream)
+    size = stream.tell()
+    stream.seek(0)
+    blob = Blob(hashlib.file_digest(stream, "sha256").hexdigest(), size)
+    stream.seek(0)
+    return _download(edition, stream, blob, archive.ARCHIVE, pinned=pinned)
+
+
+def _download(edition: Edition, stream: IO[bytes], blob: Blob, kind: Format | Archive, *, pinned: bool) -> Response:
+    """Bytes of a release; those that are too large to be kept are streamed."""
+    base = f"/api/v1/nomenclatures/{edition.nomenclature}"
+    if kind.name in FORMATS:
+        location = f"{base}/releases/{edition.version}?format={kind.name}"
     else:
-        response = send_file(path, mimetype=format.media_type, conditional=False, etag=False)
+        location = f"{base}/export?release={edition.version}&format={kind.name}"
+    if blob.size <= LARGEST_KEPT:
+        with stream:
+            data = stream.read()
+        response = answer(data, media_type=kind.media_type, pinned=pinned, modified=edition.issued, location=location)
+    else:
+        response = send_file(stream, mimetype=kind.media_type, conditional=False, etag=False)
         response.headers["Content-Location"] = location
-        response.headers["ETag"] = f'"{rendition.blob.sha256}"'
+        response.headers["ETag"] = f'"{blob.sha256}"'
+        response.headers["Content-Length"] = str(blob.size)
         response.headers["Cache-Control"] = PINNED if pinned else "no-cache"
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Last-Modified"] = http_date(edition.issued)
-        response = conditional(response, rendition.blob.sha256)
-    response.headers["Content-Disposition"] = disposition
+        response = conditional(response, blob.sha256)
+    name = f"{edition.nomenclature}-{edition.version}.{kind.extension}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

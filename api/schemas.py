@@ -6,6 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
+from registry.store.proposals import PROPOSAL_STATES
+
 _f = ma.fields
 
 
@@ -54,6 +56,29 @@ class SealedSchema(ma.Schema):
         """The specification of the release says what else it holds."""
 
         unknown = ma.INCLUDE
+
+
+class SignatureSchema(ma.Schema):
+    """A signature in an envelope; `sig` is base64."""
+
+    keyid = _f.String(required=True)
+    sig = _f.String(required=True)
+
+
+class EnvelopeSchema(ma.Schema):
+    """What was signed and by whom, as DSSE has it; `payload` is base64."""
+
+    payload = _f.String(required=True)
+    payloadType = _f.String(required=True)
+    signatures = _f.List(_f.Nested(SignatureSchema), required=True)
+
+
+class LogEntrySchema(ma.Schema):
+    """An entry of the release log: its line without the line feed, and the envelope that signs it."""
+
+    seq = _f.Integer(required=True)
+    entry = _f.String(required=True)
+    envelope = _f.Nested(EnvelopeSchema, required=True, allow_none=True)
 
 
 class ConceptStateSchema(ma.Schema):
@@ -157,14 +182,15 @@ class ChangeSchema(ma.Schema):
 
 
 class FeedItemSchema(ChangeSchema):
-    """An item of the feed: a release that came (``type`` release), or one of its changes (``type`` change)."""
+    """An item of the feed: a release that came (``release``), one of its changes (``change``), or its withdrawal."""
 
-    type = _f.String(required=True, validate=ma.validate.OneOf(["release", "change"]))
+    type = _f.String(required=True, validate=ma.validate.OneOf(["release", "change", "withdrawal"]))
     nomenclature = _f.String(required=True)
     release = _f.String(required=True)
     seq = _f.Integer(required=True)
     issued = _f.DateTime(required=True)
     validFrom = _f.Date(required=True)
+    why = _f.String(metadata={"description": "of a withdrawal"})
     code = _f.String()
     kinds = _f.List(_f.String())
     compatibility = _f.String()
@@ -256,14 +282,88 @@ class HistoryItemSchema(ChangeSchema):
 
 
 class OrganisationSchema(ma.Schema):
-    """Whoever keeps local code lists."""
+    """Whoever keeps local code lists, votes or reads."""
 
     slug = _f.String(required=True)
     name = _f.String(required=True)
     kind = _f.String(required=True)
     insee = _f.String()
+    siret = _f.String()
+    college = _f.String(metadata={"description": "Where its vote counts in the committee; empty for none"})
     demonstration = _f.Boolean()
     codeLists = _f.List(_f.String())
+
+
+class PersonSchema(ma.Schema):
+    """A person: an opaque id."""
+
+    id = _f.String(required=True)
+    created = _f.DateTime(required=True)
+
+
+class MembershipSchema(ma.Schema):
+    """A role in an organisation."""
+
+    organisation = _f.String(required=True)
+    role = _f.String(required=True)
+
+
+class NoticeSchema(ma.Schema):
+    """Something that a person was told; ``object`` names what it is about."""
+
+    id = _f.Integer(required=True)
+    at = _f.DateTime(required=True)
+    object = _f.String(required=True)
+    text = _f.String(required=True, metadata={"description": "French"})
+
+
+class MeSchema(ma.Schema):
+    """Who asks, in which roles, and what they were told."""
+
+    person = _f.String(required=True)
+    name = _f.String(required=True)
+    email = _f.String(required=True)
+    door = _f.String(required=True, metadata={"description": "`session`, or the token by its number"})
+    memberships = _f.List(_f.Nested(MembershipSchema), required=True)
+    notices = _f.List(_f.Nested(NoticeSchema), required=True)
+
+
+class TokenSchema(ma.Schema):
+    """A token, without its secret."""
+
+    id = _f.Integer(required=True)
+    person = _f.String(required=True)
+    organisation = _f.String(required=True)
+    roles = _f.List(_f.String(), required=True)
+    label = _f.String(required=True)
+    created = _f.DateTime(required=True)
+    expires = _f.Date(required=True, metadata={"description": "The last day on which it can be used"})
+    revoked = _f.DateTime(allow_none=True)
+    lastUsed = _f.DateTime(allow_none=True, metadata={"description": "To the hour"})
+
+
+class NewTokenSchema(TokenSchema):
+    """A token that was just made."""
+
+    token = _f.String(allow_none=True, metadata={"description": "The token itself, which nothing shows again"})
+
+
+class JournalEntrySchema(ma.Schema):
+    """An entry of the journal, canonical JSON that the next entry's ``previous`` is the SHA-256 of."""
+
+    type = _f.String(required=True, validate=ma.validate.OneOf(["action", "refusal"]))
+    seq = _f.Integer(required=True)
+    at = _f.DateTime(required=True)
+    previous = _f.String(required=True)
+    person = _f.String(required=True)
+    door = _f.String(required=True)
+    operation = _f.String(required=True)
+    object = _f.String(required=True)
+    organisation = _f.String(required=True)
+    before = _f.String(required=True)
+    after = _f.String(required=True)
+    origin = _f.String(required=True, metadata={"description": "The network that it came from, never an address"})
+    request = _f.String(required=True)
 
 
 class CodeListSchema(ma.Schema):
@@ -355,6 +455,171 @@ class TranslationSchema(ma.Schema):
         required=True, validate=ma.validate.OneOf(["mapped", "noMatch", "unreviewed", "unmapped", "unknown"])
     )
     mappings = _f.List(_f.Nested(MappingSchema))
+
+
+class DraftAcceptanceSchema(ma.Schema):
+    """A warning accepted in writing, for the codes named or for all."""
+
+    rule = _f.String(required=True)
+    reason = _f.String(required=True)
+    codes = _f.List(_f.String())
+
+
+class VotingRulesSchema(ma.Schema):
+    """How the committee decides on a nomenclature; empty where no votes are asked for."""
+
+    voters = _f.List(_f.String(), metadata={"description": "organisations, one vote each"})
+    threshold = _f.Integer(metadata={"description": "how many must approve"})
+    eachCollege = _f.Boolean(metadata={"description": "of them one at least of each college"})
+    consultation = _f.Boolean(metadata={"description": "mandatory by law: quorum, second call, majority"})
+    chair = _f.String(allow_none=True, metadata={"description": "whose voice decides when they are equal"})
+    days = _f.Integer(metadata={"description": "how long a vote is open"})
+
+
+class VoteSchema(ma.Schema):
+    """What an organisation said; people never stand here."""
+
+    organisation = _f.String(required=True)
+    choice = _f.String(required=True, validate=ma.validate.OneOf(["approve", "reject", "abstain"]))
+    reason = _f.String(required=True)
+    at = _f.String(required=True)
+
+
+class QuorumSchema(ma.Schema):
+    """Who takes part in a consultation, and whether they are enough."""
+
+    asked = _f.Boolean(required=True)
+    present = _f.List(_f.String(), required=True)
+    mandates = _f.Dict(keys=_f.String(), values=_f.String(), required=True)
+    reached = _f.Boolean(required=True, allow_none=True)
+
+
+class BallotSchema(ma.Schema):
+    """A vote on one submission, and what it comes to."""
+
+    round = _f.Integer(required=True)
+    call = _f.Integer(required=True)
+    submission = _f.String(required=True)
+    opens = _f.Date(required=True)
+    closes = _f.Date(required=True)
+    rules = _f.Nested(VotingRulesSchema, required=True)
+    outcome = _f.String(required=True, validate=ma.validate.OneOf(["open", "approved", "rejected", "no_quorum"]))
+    reasons = _f.List(_f.String(), required=True, metadata={"description": "why, in French"})
+    decidedAt = _f.String(required=True, allow_none=True)
+    voidedAt = _f.String(required=True, allow_none=True, metadata={"description": "when an edit undid it"})
+    votes = _f.List(_f.Nested(VoteSchema), required=True)
+    quorum = _f.Nested(QuorumSchema, required=True)
+
+
+class DecisionSchema(BallotSchema):
+    """A vote that is over, in the public record."""
+
+    draft = _f.Integer(required=True)
+    title = _f.String(required=True)
+    nomenclature = _f.String(required=True)
+    version = _f.String(required=True)
+    validFrom = _f.Date(required=True, allow_none=True)
+    released = _f.Boolean(required=True)
+
+
+class DraftSchema(ma.Schema):
+    """A draft without its content."""
+
+    draft = _f.Integer(required=True)
+    nomenclature = _f.String(required=True)
+    title = _f.String(required=True)
+    state = _f.String(required=True)
+    base = _f.String(required=True, allow_none=True)
+    overtakenBy = _f.String(required=True, allow_none=True, metadata={"description": "the release to rebase on"})
+    author = _f.String(required=True, allow_none=True)
+    organisation = _f.String(required=True, allow_none=True)
+    created = _f.String(required=True)
+    revision = _f.Integer(required=True)
+    basis = _f.String(required=True)
+    acts = _f.List(_f.String(), required=True)
+    sameMeaning = _f.List(_f.String(), required=True)
+    accepted = _f.List(_f.Nested(DraftAcceptanceSchema), required=True)
+    version = _f.String(required=True, allow_none=True)
+    validFrom = _f.Date(required=True, allow_none=True)
+    corrects = _f.String(required=True, allow_none=True)
+    submission = _f.String(required=True, allow_none=True, metadata={"description": "the hash that is voted on"})
+    publishAt = _f.String(required=True, allow_none=True)
+    release = _f.String(required=True, allow_none=True, metadata={"description": "the version that came of it"})
+    ballot = _f.Nested(BallotSchema, required=True, allow_none=True)
+
+
+class ProposalSchema(ma.Schema):
+    """A change that somebody asks for, and what became of it; never who asks."""
+
+    id = _f.Integer(required=True)
+    nomenclature = _f.String(required=True)
+    code = _f.String(required=True, allow_none=True, metadata={"description": "null: a concept that is missing"})
+    what = _f.String(required=True)
+    why = _f.String(required=True)
+    legalBasis = _f.String(required=True, allow_none=True)
+    created = _f.String(required=True)
+    state = _f.String(required=True, validate=ma.validate.OneOf(PROPOSAL_STATES))
+    draft = _f.Integer(required=True, allow_none=True, metadata={"description": "the draft that retains it"})
+    reason = _f.String(required=True, allow_none=True, metadata={"description": "why it is declined"})
+    release = _f.String(required=True, allow_none=True, metadata={"description": "the version that answers it"})
+
+
+class UseSchema(ma.Schema):
+    """How much is mapped; of the local codes, how many somebody must look at and how many have a successor."""
+
+    crosswalks = _f.Integer(required=True)
+    mappings = _f.Integer(required=True)
+    localCodes = _f.Integer(required=True)
+    byHand = _f.Integer(required=True)
+    automatic = _f.Integer(required=True)
+
+
+class UsesSchema(UseSchema):
+    """How much is mapped, and by how many organisations."""
+
+    organisations = _f.Integer(required=True)
+
+
+class ImpactCodeSchema(UsesSchema):
+    """A breaking change of a draft, what is mapped to its code, and the active concept that takes over, if one does."""
+
+    code = _f.String(required=True)
+    prefLabel = _f.Dict(keys=_f.String(), required=True)
+    release = _f.String(required=True, allow_none=True, metadata={"description": "what the label was read in"})
+    kinds = _f.List(_f.String(), required=True)
+    action = _f.String(required=True, validate=ma.validate.OneOf(["automatic", "byHand"]))
+    successor = _f.Dict(required=True, allow_none=True, metadata={"description": "code and prefLabel, in the draft"})
+    lineage = _f.List(_f.Nested(LinkSchema), required=True)
+
+
+class ImpactChangesSchema(ma.Schema):
+    """How many codes a draft changes, by what it asks of those who mapped them."""
+
+    breaking = _f.Integer(required=True)
+    automatic = _f.Integer(required=True)
+    byHand = _f.Integer(required=True)
+    compatible = _f.Integer(required=True)
+
+
+class ImpactListSchema(ma.Schema):
+    """How much of one crosswalk is concerned: the local list, the crosswalk's edition, the release that it maps to."""
+
+    codeList = _f.String(required=True)
+    edition = _f.Integer(required=True)
+    release = _f.String(required=True)
+    mappings = _f.Integer(required=True)
+    localCodes = _f.Integer(required=True)
+    byHand = _f.Integer(required=True)
+    automatic = _f.Integer(required=True)
+
+
+class ImpactOrganisationSchema(UseSchema):
+    """An organisation that mapped what a draft touches."""
+
+    organisation = _f.String(required=True)
+    name = _f.String(required=True)
+    kind = _f.String(required=True)
+    lists = _f.List(_f.Nested(ImpactListSchema), required=True)
 
 
 class FaultSchema(ma.Schema):

@@ -15,9 +15,9 @@ from api.reading import PageQuery, Query, ReleaseQuery, Routes, cursor, listing,
 from api.schemas import FacetsSchema, HitSchema
 from api.schemas import listing as listing_schema
 from registry import finding
-from registry.indexing import Document
-from registry.model import today
-from registry.search import Hit, Index, Why
+from registry.formats.document import hit_document
+from registry.model import Edition, today
+from registry.search import Document, Index
 
 blueprint = Routes("search", __name__, description="Search and suggestion; each hit says why it matched")
 
@@ -70,12 +70,22 @@ def search(query: dict[str, Any]) -> Response:
     after = offset + len(found.hits)
     token = cursor(str(after)) if found.hits and after < min(found.total, _DEEPEST) else None
     document = {
-        **listing([hit_document(hit) for hit in found.hits], found.total, token),
+        **listing([hit_document(hit, iri_of(hit.document)) for hit in found.hits], found.total, token),
         "understoodAs": found.understood_as,
         "near": list(found.near),
         "facets": {name: dict(found.facets.get(name, {})) for name in ("nomenclature", "status")},
     }
     return answer(document, links=next_link(token))
+
+
+def editions_of(query: dict[str, Any]) -> list[Edition]:
+    """The releases that a query asks for: of its nomenclature, else of each that has one on the day.
+
+    :raises NotFound: if there is no such nomenclature or release, or none of it is in force.
+    """
+    if "nomenclature" in query:
+        return [reading(query["nomenclature"], query).edition]
+    return finding.in_force(current.store(), query.get("at") or today(), query.get("knownAt"))
 
 
 def index_of(query: dict[str, Any]) -> Index:
@@ -85,12 +95,12 @@ def index_of(query: dict[str, Any]) -> Index:
     """
     if not query.keys() & {"release", "at", "knownAt"}:
         return current.index()
-    store = current.store()
-    if "nomenclature" in query:
-        editions = [reading(query["nomenclature"], query).edition]
-    else:
-        editions = finding.in_force(store, query.get("at") or today(), query.get("knownAt"))
-    return finding.index_of(store, current.settings().index, editions, today())
+    return finding.index_of(current.store(), current.settings().index, editions_of(query), today())
+
+
+def iri_of(found: Document) -> str:
+    """The IRI of a found concept's nomenclature, as the release that holds it says it."""
+    return current.store().heading(found.nomenclature, found.version).iri
 
 
 class SuggestQuery(Query):
@@ -116,7 +126,7 @@ def suggest(query: dict[str, Any]) -> Response:
         labels = [hit.document.pref_label for hit in hits]
         codes = [f"{hit.document.nomenclature}/{hit.document.code}" for hit in hits]
         return answer(orjson.dumps([query["q"], labels, codes]), media_type=suggestions)
-    return answer(listing([hit_document(hit) for hit in hits], len(hits), None))
+    return answer(listing([hit_document(hit, iri_of(hit.document)) for hit in hits], len(hits), None))
 
 
 @opensearch.get("/opensearch.xml")
@@ -139,33 +149,3 @@ def opensearch_description() -> Response:
     )
     text = "\n".join(lines) + "\n"
     return answer(text.encode(), media_type="application/opensearchdescription+xml")
-
-
-def document_brief(found: Document) -> dict[str, Any]:
-    """A concept of an index as JSON, in brief, with the labels above it."""
-    iri = current.store().heading(found.nomenclature, found.version).iri
-    return {
-        "code": found.code,
-        "iri": f"{iri}/{found.code}",
-        "nomenclature": found.nomenclature,
-        "release": found.version,
-        "status": found.status,
-        "prefLabel": {"fr": found.pref_label},
-        "path": list(found.path),
-    }
-
-
-def why_document(why: Why) -> dict[str, Any]:
-    """The reason of a match as JSON."""
-    return {
-        "kind": why.kind,
-        "text": why.text,
-        "correction": why.correction,
-        "source": why.source,
-        "highlights": [list(pair) for pair in why.highlights],
-    }
-
-
-def hit_document(hit: Hit) -> dict[str, Any]:
-    """A hit as JSON: the concept in brief, the labels above it, the score and the reason."""
-    return {**document_brief(hit.document), "score": round(hit.score, 4), "why": why_document(hit.why)}

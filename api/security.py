@@ -7,15 +7,22 @@ import secrets
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from flask import Flask, Response, abort, g, request
+from flask import Flask, Response, abort, current_app, g, request
+from flask.globals import request_ctx
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RoutingException
 
+from api import access, sessions
+from registry.access import BY_SESSION
 from registry.settings import Settings
 
 MAX_BODY = 5_000_000
 _MAX_QUERY = 16_000
 _MAX_DEPTH = 50
 _MAX_INTEGER = 2**53
+_API = "/api/"
+_READS = ("GET", "HEAD", "OPTIONS")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; "
@@ -87,15 +94,26 @@ def _check_request() -> None:
         abort(414)
     if not all(_is_text(text) for text in (request.path, *(part for pair in _asked() for part in pair))):
         abort(400, "the address holds NUL or half a surrogate pair")
-    if request.method not in ("POST", "PUT", "PATCH", "DELETE") or request.routing_exception is not None:
-        return
+    if request.path.startswith(_API) and "Authorization" in request.headers:
+        # Even what is open to all is refused to a token that is not good: whoever sent it counts on it.
+        access.actor()
+    if request.method not in _READS and request.routing_exception is None:
+        _check_body()
+        # Other sites' pages can have a browser send its cookies, and never a token: what a form sends is meant if it
+        # holds what our form held. Whoever reads by POST changes nothing.
+        if not request.path.startswith(_API) or (access.actor().door == BY_SESSION and not _is_open(request.method)):
+            sessions.check_meant()
+
+
+def _check_body() -> None:
     # Granian hands over what it has of a chunked or unfinished body as if it were whole.
     if request.headers.get("Transfer-Encoding"):
         abort(411)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         abort(415, "Content-Encoding is not accepted")
     if request.content_length is None:
-        if request.method != "DELETE":
+        # Neither has a body then (RFC 9112, section 6.3): a view that wants one says that it is empty.
+        if request.method not in ("DELETE", "PUT"):
             abort(411)
     elif request.content_length > MAX_BODY:
         abort(413)
@@ -113,12 +131,30 @@ def _dress(response: Response) -> Response:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "same-origin"
     headers["X-Request-Id"] = g.get("request_id", "")
-    if request.path.startswith("/api/"):
+    if response.status_code == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="socle"'
+    if request.path.startswith(_API):
         headers.setdefault("Vary", "Accept, Accept-Encoding")
+    if request.path.startswith(_API) and _is_open(request.method):
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Expose-Headers"] = "ETag, Link, Location, Content-Location, X-Request-Id"
         if request.method == "OPTIONS":
-            headers["Access-Control-Allow-Methods"] = headers.get("Allow", "GET, HEAD, OPTIONS")
+            allowed = [method.strip() for method in headers.get("Allow", "GET, HEAD, OPTIONS").split(",")]
+            headers["Access-Control-Allow-Methods"] = ", ".join(method for method in allowed if _is_open(method))
             headers["Access-Control-Allow-Headers"] = "Accept, Content-Type, If-None-Match, If-Modified-Since"
             headers["Access-Control-Max-Age"] = "86400"
     return response
+
+
+def _is_open(method: str) -> bool:
+    """Whether pages of other origins may send this request: they may read, by POST too where a view says so."""
+    if method in _READS:
+        return True
+    routes = request_ctx.url_adapter
+    if routes is None:  # The Host is not a trusted one.
+        return False
+    try:
+        endpoint, _ = routes.match(request.path, method)
+    except (HTTPException, RoutingException):
+        return False
+    return access.operation_of(current_app.view_functions[endpoint]) == access.OPEN

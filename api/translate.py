@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response
 
-from api import current
+from api import access, current
 from api.caching import answer
 from api.concepts import code_of
 from api.reading import Query, Routes
@@ -83,6 +83,7 @@ def translate(query: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/translate")
+@access.needs(access.OPEN)
 @blueprint.arguments(TranslateManyBody)
 @blueprint.response(200, AnswerSchema)
 def translate_many(body: dict[str, Any]) -> Response:

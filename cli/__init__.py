@@ -10,7 +10,9 @@
 ``nomenclatures``         nomenclatures, releases
 ``reading``               show, history, diff, export, changes, log
 ``search``                search, candidates
-``drafts``                draft, publish
+``drafts``                draft: make, look, edit
+``committee``             draft: submit, vote…; publish, withdraw-release, decisions
+``working``               work
 ``crosswalks``            crosswalk
 ========================  ==========================================================================
 """

@@ -9,8 +9,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli import values
-from registry import opening
+from registry import access, opening
 from registry import settings as settings_
+from registry.access import Actor
 from registry.errors import TooLarge
 from registry.model import Edition, today
 from registry.sandbox import OPERATOR_LIMITS
@@ -18,10 +19,13 @@ from registry.settings import Settings
 from registry.store import Store
 
 if TYPE_CHECKING:
+    from registry.keys import Keys
     from registry.search import Index
 
 MOST_BYTES = OPERATOR_LIMITS.bytes_in
 """The largest file that a command reads: it is held in memory."""
+
+_STORE = "cli.current.store"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -32,10 +36,37 @@ def settings() -> Settings:
 
 
 def store() -> Store:
-    """The registry's store, closed when the command ends."""
-    found = opening.opened(settings())
-    click.get_current_context().call_on_close(found.close)
+    """The registry's store, the same throughout a command and closed when it ends."""
+    context = click.get_current_context()
+    if _STORE not in context.meta:
+        context.meta[_STORE] = opening.opened(settings())
+        context.find_root().call_on_close(context.meta[_STORE].close)
+    found: Store = context.meta[_STORE]
     return found
+
+
+def actor() -> Actor:
+    """Who acts: the person that --as names, the owner of SOCLE_TOKEN, else the registry's first administrator.
+
+    Whoever runs commands on the registry's own machine may act as anybody there; the journal says that it was so.
+
+    :raises Unauthenticated: if the token is not good, or the person was erased.
+    :raises NotFound: if there is no such person.
+    """
+    registry, person = store(), click.get_current_context().obj
+    if not person and settings().token:
+        return access.token_actor(registry, settings().token, today())
+    return access.actor_of(registry, person or access.first_administrator(registry)[0].id, door="terminal")
+
+
+def keys() -> Keys:
+    """The keys that sign for the registry.
+
+    :raises KeyRefused: if there are none, or somebody but their owner may read them.
+    """
+    from registry.keys import Keys  # Cryptography takes long to import, and only what is signed needs it.
+
+    return Keys.opened(settings().keys)
 
 
 def index(registry: Store) -> Index:

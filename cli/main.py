@@ -31,6 +31,7 @@ INTERRUPTED = 130
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serving", "Run the service"),
+    "work": ("working", "Do what is due: scheduled publications, votes that are over"),
     "init": ("operations", "Make a registry ready: data folder, schema, shipped data"),
     "migrate": ("operations", "Bring the database's schema up to date"),
     "settings": ("operations", "Print every setting and its value"),
@@ -45,10 +46,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("reading", "Show what leads from one release to another"),
     "export": ("reading", "Write a release in a format"),
     "changes": ("reading", "List what changed, release by release"),
-    "log": ("reading", "Print or verify the release log"),
+    "log": ("verification", "Print or verify the release log"),
+    "verify": ("verification", "Verify what was published, from an archive, a registry or the database"),
+    "key": ("verification", "Signing keys: generate, rotate, list"),
     "draft": ("drafts", "Prepare a release"),
-    "publish": ("drafts", "Turn a draft into a release"),
+    "publish": ("committee", "Turn a draft into a release"),
+    "withdraw-release": ("committee", "Withdraw a faulty release"),
+    "decisions": ("committee", "List what the committee decided"),
+    "proposal": ("proposals", "Proposals: create, list, confirm, study, retain, decline"),
     "crosswalk": ("crosswalks", "Import, list and export crosswalks"),
+    "organisation": ("people", "Organisations, and who belongs to them"),
+    "person": ("people", "People: create, list, erase"),
+    "sign-in": ("people", "Print a link by which a person signs in, once"),
+    "token": ("people", "Tokens: create, list, revoke"),
+    "journal": ("people", "Print or verify the journal of what was done"),
 }
 """Where a command is, and its line in the help: so that a command imports only what it needs, and help nothing."""
 
@@ -64,7 +75,7 @@ class Socle(click.Group):
         """The command of that name, its file imported."""
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(import_module(f"cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        found: click.Command = getattr(import_module(f"cli.{COMMANDS[cmd_name][0]}"), cmd_name.replace("-", "_"))
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -91,12 +102,18 @@ class Socle(click.Group):
 
 @click.group(cls=Socle, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="socle", prog_name="socle")
-def main() -> None:
+@click.option("--as", "person", metavar="PERSON", help="Act as this person (id or e-mail), in their roles.")
+@click.pass_context
+def main(context: click.Context, person: str | None) -> None:
     """Socle: the shared, versioned registry of nomenclatures for French social services.
 
     Settings are environment variables: see `socle settings`. With --json an answer is one JSON document on standard
     output, an error too. A file name of - is standard input or output.
 
+    What a command changes, it changes in somebody's name: of the person that --as names, of SOCLE_TOKEN's owner, else
+    of the registry's first administrator.
+
     Exit codes: 0 done; 1 refused by a check, the problems listed; 2 wrong usage; 3 not found; 4 conflict;
     5 the registry cannot be reached or is damaged.
     """
+    context.obj = person

@@ -10,7 +10,8 @@ from typing import IO, Any
 import click
 
 from cli import current, output
-from registry import rules, shipped, signing
+from registry import ballots, rules, shipped, signing
+from registry.access import acting
 from registry.errors import Invalid, NotFound, Problem
 from registry.formats.document import edition_document, nomenclature_document
 from registry.model import NAMES_IN_USE, SLUG, Edition, Nomenclature, Release
@@ -37,11 +38,35 @@ def create(slug: str, file: IO[bytes]) -> None:
     """Create the nomenclature N, without any release yet, from a JSON file.
 
     Its fields: title, description ({"fr": …}), publisher, license (IRIs), attribution, codePattern, levelTitles,
-    generic, votes; iri (by default SOCLE_BASE_IRI and N).
+    generic; iri (by default SOCLE_BASE_IRI and N).
     """
     described = _described(current.contents(file), slug, current.settings().base_iri)
-    current.store().add_nomenclature(described)
+    registry = current.store()
+    with acting(registry, current.actor(), "nomenclature.create", f"nomenclature {slug}") as act:
+        registry.add_nomenclature(described)
+        act.after = described.iri[:200]
     output.answer({"slug": slug, "iri": described.iri}, [f"nomenclature {slug} créée : {described.iri}"])
+
+
+@nomenclatures.command(name="rules")
+@click.argument("slug", metavar="N")
+@click.argument("file", type=click.File("rb"), required=False)
+@output.json_option
+def voting_rules(slug: str, file: IO[bytes] | None) -> None:
+    """Say how the committee decides on the nomenclature N, from a JSON file; without one, show how it does.
+
+    Its fields: voters (organisations), threshold (approvals), eachCollege, consultation (mandatory by law), chair (an
+    organisation), days (how long a vote is open). An empty object asks for no votes.
+    """
+    registry = current.store()
+    if file is not None:
+        try:
+            document = json.loads(current.contents(file))
+        except ValueError as error:
+            raise Invalid([Problem("voting_rules_are_sound", f"JSON illisible : {error}")]) from error
+        ballots.set_rules(registry, slug, document, actor=current.actor())
+    found = ballots.rules_of(registry, slug)
+    output.answer(found, [f"{name} : {value}" for name, value in found.items()] or [f"{slug} : aucun vote demandé"])
 
 
 @click.command()

@@ -7,31 +7,46 @@ from dataclasses import asdict
 import click
 
 from cli import current, output
-from registry import opening, shipped
+from registry import access, opening, shipped
 from registry.model import today
 
 STATES = {"ok": "bon", "mended": "réparé", "damaged": "ENDOMMAGÉ"}
 
 
 @click.command()
-def init() -> None:
-    """Make a registry ready: data folder, schema, shipped nomenclatures and crosswalks.
+@click.option("--administrator", metavar="NAME", default="", help="What the first administrator is called.")
+def init(administrator: str) -> None:
+    """Make a registry ready: data folder, schema, first administrator, shipped nomenclatures and crosswalks.
 
-    What is there already is left alone, so it can be run at any time.
+    What is there already is left alone, so it can be run at any time. Commands that change something are done in the
+    first administrator's name, unless --as or SOCLE_TOKEN say another's.
     """
-    make_ready()
+    make_ready(administrator)
 
 
-def make_ready() -> None:
+def make_ready(administrator: str = "") -> None:
     """Make the registry that the settings name ready to be served, and say what was done."""
     with opening.alone(current.settings()):
         created = opening.prepare(current.settings())
         registry = current.store()
         swept = registry.blobs.sweep(registry.named_files())
+        person, first = access.first_administrator(registry, administrator)
+        if first:
+            click.echo(f"première administration : {person.name}, {person.id}, de l'organisme {access.COMMITTEE}")
+        keys, made = opening.keys(current.settings(), registry)
+        if made:
+            click.echo(f"clés de signature créées dans {keys.folder} : elles sont propres à cette machine")
+        opening.secret(current.settings().secret)
+        signed = registry.sign_log(keys)
         output.progress("Publication des données livrées…")
-        count = shipped.publish(registry, lambda line: click.echo(f"publié : {line}"))
+        count = shipped.publish(registry, keys, lambda line: click.echo(f"publié : {line}"))
         registry.close()  # Whoever serves forks next, and no connection may be open then.
-    done = [("schéma créé", created), (f"{swept} fichiers abandonnés enlevés", swept), (f"{count} publications", count)]
+    done = [
+        ("schéma créé", created),
+        (f"{swept} fichiers abandonnés enlevés", swept),
+        (f"{signed} entrées du journal signées", signed),
+        (f"{count} publications", count),
+    ]
     told = ", ".join(text for text, happened in done if happened) or "rien à faire"
     click.echo(f"registre prêt dans {current.settings().data_dir} : {told}")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from registry import errors
-from registry.errors import Invalid, NotFound, Problem
+from registry.errors import Conflict, Invalid, NotFound, Problem
 
 _AS_JSON = "cli.output.as_json"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -24,6 +24,10 @@ KINDS = {
     "organisation": "organisme",
     "code list": "liste locale",
     "crosswalk": "table de correspondance",
+    "person": "personne",
+    "membership": "rôle",
+    "token": "jeton",
+    "proposal": "demande",
 }
 HINTS = {
     "releases": "versions qui l'ont",
@@ -134,6 +138,8 @@ def _document(error: Exception) -> dict[str, Any]:
         found |= {"problems": [problem_document(problem) for problem in error.problems], "total": error.total}
     elif isinstance(error, NotFound):
         found |= {"kind": error.kind, "name": error.name, **error.hints}
+    elif isinstance(error, Conflict):
+        found |= error.details
     return found
 
 
@@ -150,6 +156,15 @@ def _lines(error: Exception) -> Iterator[str]:
     else:
         words = next(words for kind, words in WORDS.items() if isinstance(error, kind))
         yield f"{words} : {error}"
+        if isinstance(error, Conflict):
+            yield from _clashing(error.details)
+
+
+def _clashing(details: Mapping[str, Any]) -> Iterator[str]:
+    """The fields in which two changes clash, each with what either side says."""
+    for clash in details.get("clashes", ()):
+        said = (f"{name} {json.dumps(clash[name], ensure_ascii=False)}" for name in ("base", "ours", "theirs"))
+        yield f"  {clash['code']}.{clash['field']} : {', '.join(said)}"
 
 
 def _joined(value: object) -> str:

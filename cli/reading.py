@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import click
@@ -96,19 +96,30 @@ def diff(slug: str, old: str, new: str) -> None:
 
 @click.command()
 @click.argument("release", metavar="N[@V]", type=values.NAMED_RELEASE)
-@click.option("--format", type=click.Choice(list(FORMATS)), required=True, help="The format.")
+@click.option("--format", type=click.Choice([*FORMATS, "archive"]), required=True, help="The format.")
 @click.option("-o", "--output", "out", type=click.File("wb", lazy=True, atomic=True), default="-", help="The file.")
 @current.release_options
 def export(release: ReleaseName, format: str, out: IO[bytes], at: date | None, known_at: datetime | None) -> None:
     """Write a release in a format, the very bytes that were published; in force today unless V says otherwise.
 
-    V may be `latest` too. The bytes are checked before anything is written.
+    V may be `latest` too. The bytes are checked before anything is written. The format `archive` is a zip of all
+    formats and of what proves them, which `socle verify` verifies, and so does the verifier inside.
     """
     registry = current.store()
     edition = current.edition(registry, release.slug, release.release, at, known_at)
-    _, path = registry.rendition(release.slug, edition.version, format)
-    with path.open("rb") as stream:
+    with _exported(registry, edition, format) as stream:
         shutil.copyfileobj(stream, out)
+
+
+def _exported(registry: Store, edition: Edition, format: str) -> IO[bytes]:
+    if format != "archive":
+        return registry.rendition(edition.nomenclature, edition.version, format)[1].open("rb")
+    from registry import archive
+
+    stream = TemporaryFile()  # noqa: SIM115 -- whoever asked closes it.
+    archive.write(registry, edition.nomenclature, edition.version, stream)
+    stream.seek(0)
+    return stream
 
 
 @click.command()
@@ -128,20 +139,6 @@ def changes(since: str, slug: str | None, limit: int) -> None:
     page = feed.page(registry, start, slug=slug, limit=limit)
     cursor = page.position.cursor()
     output.listing(page.items, [*_feed_lines(registry, page.items), f"curseur : {cursor}"], cursor=cursor)
-
-
-@click.command()
-@click.option("--verify", is_flag=True, help="Follow the chain from its first entry instead of printing the entries.")
-@output.json_option
-def log(verify: bool) -> None:
-    """Print the release log, an entry a line, or verify that its chain is whole."""
-    entries = list(_entries(current.store()))
-    if verify:
-        count = signing.check_chain(entries)
-        head = signing.sha256(entries[-1]) if entries else signing.FIRST
-        output.answer({"entries": count, "head": head}, [f"journal intact : {count} entrées, tête {head}"])
-    else:
-        output.listing([json.loads(entry) for entry in entries], (entry.decode() for entry in entries))
 
 
 # --- Concepts ---------------------------------------------------------------------------------------------------
@@ -234,6 +231,9 @@ def _feed_lines(registry: Store, items: Sequence[dict[str, Any]]) -> Iterator[st
         if item["type"] == "release":
             yield f"{item['nomenclature']}@{item['release']}, en vigueur à partir du {item['validFrom']}"
             continue
+        if item["type"] == "withdrawal":
+            yield f"{item['nomenclature']}@{item['release']}, RETIRÉE : {item['why']}"
+            continue
         ends = {end for link in item["lineage"] for end in (link["old"], link["new"])} | {item["code"]}
         labels = {code: one.label for code, one in registry.labels(item["nomenclature"], item["release"], ends).items()}
         kinds = ", ".join(KINDS[kind] for kind in item["kinds"]) or "filiation"
@@ -248,10 +248,3 @@ def _feed_lines(registry: Store, items: Sequence[dict[str, Any]]) -> Iterator[st
 
 def _dates(edition: Edition) -> dict[str, str]:
     return {"validFrom": edition.valid_from.isoformat(), "issued": signing.instant(edition.issued)}
-
-
-def _entries(registry: Store) -> Iterable[bytes]:
-    after = 0
-    while page := registry.log_entries(after):
-        yield from page
-        after += len(page)

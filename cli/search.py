@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli import current, output, values
+from registry.formats.document import candidate_document, hit_document
 from registry.model import today
 from registry.store import Store
 
 if TYPE_CHECKING:
     from registry.candidates import Candidate
-    from registry.indexing import Document
-    from registry.search import Index, Results
+    from registry.search import Document, Index, Results
 
 RELATIONS = {
     "exactMatch": "équivalent",
@@ -49,7 +48,7 @@ def search(
     registry = current.store()
     found = _index(registry, nomenclature, release, at, known_at)
     results = found.search(query, nomenclature=nomenclature, status=status, limit=limit)
-    output.answer(_results_document(results), _results_lines(results))
+    output.answer(_results_document(registry, results), _results_lines(results))
 
 
 @click.command()
@@ -67,16 +66,7 @@ def candidates(
 
     registry = current.store()
     found = candidates_of(_index(registry, slug, release, at, known_at), label, nomenclature=slug, limit=limit)
-    items = [
-        {
-            **_document(one.document),
-            "relation": one.relation,
-            "score": one.score,
-            "sure": one.sure,
-            "why": asdict(one.why),
-        }
-        for one in found
-    ]
+    items = [candidate_document(one, _iri(registry, one.document)) for one in found]
     output.listing(items, _candidates_lines(found))
 
 
@@ -95,21 +85,15 @@ def _index(
     return finding.index_of(registry, current.settings().index, editions, today())
 
 
-def _document(found: Document) -> dict[str, Any]:
-    return {
-        "code": found.code,
-        "nomenclature": found.nomenclature,
-        "release": found.version,
-        "status": found.status,
-        "prefLabel": {"fr": found.pref_label},
-        "path": list(found.path),
-    }
-
-
-def _results_document(results: Results) -> dict[str, Any]:
-    items = [{**_document(hit.document), "score": hit.score, "why": asdict(hit.why)} for hit in results.hits]
+def _results_document(registry: Store, results: Results) -> dict[str, Any]:
+    items = [hit_document(hit, _iri(registry, hit.document)) for hit in results.hits]
     more = {"understoodAs": results.understood_as, "near": list(results.near), "facets": results.facets}
     return {"items": items, "total": results.total, **more}
+
+
+def _iri(registry: Store, found: Document) -> str:
+    """The IRI of a found concept's nomenclature, as the release that holds it says it."""
+    return registry.heading(found.nomenclature, found.version).iri
 
 
 def _results_lines(results: Results) -> Iterator[str]:

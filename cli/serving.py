@@ -18,7 +18,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from cli import current
+from cli import current, working
 from cli.operations import make_ready
 from registry.errors import Conflict, NotFound
 from registry.model import today
@@ -53,7 +53,8 @@ def serve(port: int | None, workers: int | None, ready_first: bool) -> None:
     registry.close()  # No connection may be open when the workers are forked.
     server = _server(settings.host, port, workers or settings.workers)
     server.on_startup(lambda: click.echo("\n".join(addresses)))
-    server.serve(target_loader=partial(_load, os.getpid()), wrap_loader=True)
+    with working.supervised():
+        server.serve(target_loader=partial(_load, os.getpid()), wrap_loader=True)
 
 
 def _server(host: str, port: int, workers: int) -> Any:

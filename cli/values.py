@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from registry.model import Acceptance, Version
+from registry.merging import FIELDS, GROUP, HEADING, WHOLE
+from registry.model import LINK_KINDS, Acceptance, Version
 
 
 class _Shaped(click.ParamType[Any]):
@@ -97,6 +98,45 @@ class _NamedRelease(_Shaped):
         return ReleaseName(slug, RELEASE.read(release) if at else None)
 
 
+class _PinnedRelease(_Shaped):
+    name, accepted = "N@V", "a nomenclature and a version, such as types-aide@2.0"
+
+    def read(self, text: str) -> ReleaseName:
+        slug, at, version = text.partition("@")
+        if not (slug and at):
+            raise ValueError(text)
+        return ReleaseName(slug, str(Version(version)))
+
+
+class Field(NamedTuple):
+    """A field of a concept, the language where it is a text, and a value of it."""
+
+    name: str
+    language: str
+    value: str
+
+
+class _Field(_Shaped):
+    name, accepted = "FIELD[.LANGUAGE]=VALUE", "a field and a value, such as prefLabel.fr=Aide or broader=TA-001"
+
+    def read(self, text: str) -> Field:
+        key, equals, value = text.partition("=")
+        name, _, language = key.partition(".")
+        if not (name and equals):
+            raise ValueError(text)
+        return Field(name, language or "fr", value)
+
+
+class _Mandate(_Shaped):
+    name, accepted = "O=HOLDER", "an organisation and the one that holds its mandate, such as dep-01=dep-71"
+
+    def read(self, text: str) -> tuple[str, str]:
+        organisation, equals, holder = text.partition("=")
+        if not (organisation and equals and holder):
+            raise ValueError(text)
+        return organisation, holder
+
+
 class ListName(NamedTuple):
     """An organisation, one of its lists, and perhaps an edition of the crosswalk."""
 
@@ -127,11 +167,24 @@ class _Acceptance(_Shaped):
         return Acceptance(rule, reason.strip(), tuple(code for code in codes.split(",") if code))
 
 
+def clashing_field(name: str) -> tuple[str, str]:
+    """A code, and the field of it that clashes; empty for all of them. Codes may hold dots, so the field comes last."""
+    code, dot, field = name.rpartition(".")
+    if dot and field in (*FIELDS, GROUP, HEADING, WHOLE):
+        return code, field
+    return name, ""
+
+
 DAY = _Day()
 INSTANT = _Instant()
 VERSION = _Number()
 RELEASE = _Release()
 CONCEPT = _Concept()
 NAMED_RELEASE = _NamedRelease()
+PINNED_RELEASE = _PinnedRelease()
+FIELD = _Field()
+MANDATE = _Mandate()
+DRAFT = click.IntRange(1, 2**31 - 1)
+LINK_KIND = click.Choice(LINK_KINDS)
 LIST = _List()
 ACCEPTANCE = _Acceptance()

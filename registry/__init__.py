@@ -7,8 +7,19 @@
 ``changes``               the change set: compute, apply, invert, classify; the centre of the design
 ``rules``                 what a release must respect, one function a rule
 ``signing``               canonical form, manifest, hash chain; its docstring is the specification
+``keys``                  the keys that sign what is published: private ones in files, public ones in signed key sets
+``verification``          the one verifier; runs by itself and is copied into archives
+``archive``               a release with all that proves it, in one file
+``remote``                what another registry shows to a verifier
+``access``                who may do what: organisations, people, roles, tokens, sessions; the journal of it
 ``drafts``                preparing a release: a draft is a base release plus what changes
+``merging``               two changes of one state brought together, and what clashes
+``votes``                 what votes come to, by the rules of a nomenclature; pure functions
+``ballots``               votes on drafts as they happen, and the public record of decisions
+``impact``                who must act if a draft is published: its change set, joined to the mappings
 ``publishing``            the only way in which a release comes to be
+``proposals``             what people ask to be changed, until a release answers
+``mail``                  handing a message to the mail server of the settings
 ``sandbox``               the limited child process in which outside files are parsed
 ``crosswalks``            local codes, mappings, what must hold of them, their files
 ``editions``              publishing an edition of a local list and of a crosswalk
@@ -16,6 +27,7 @@
 ``analysis``              French text as a search sees it: folded, cut into words, stemmed
 ``vocabulary``            the words of an index: corrected, completed, cut; ``everyday`` has those that people say
 ``planning``              a query understood: what each of its words may stand for
+``postings``              which concepts hold a word, as sets of numbers; alone knows Whoosh
 ``indexing``              the search index on the disk
 ``search``                finding and ordering concepts, with reasons; suggestion
 ``finding``               the search indexes of the releases in force, and of others that are asked for

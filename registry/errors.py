@@ -5,7 +5,7 @@ Messages carry identifiers; the faces add the words for people.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -71,7 +71,11 @@ class NotFound(SocleError):
 
 
 class Conflict(SocleError):
-    """Somebody was first, or what this rests on has changed."""
+    """Somebody was first, or what this rests on has changed. ``details`` may show both sides, as JSON."""
+
+    def __init__(self, message: str = "", details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.details = dict(details or {})
 
 
 class AlreadyPublished(Conflict):

@@ -1,4 +1,4 @@
-"""What changed since: every change of every release, in order, exactly once, from a cursor that never expires."""
+"""What changed since: every change and every withdrawal of releases, in order, exactly once, by cursors for ever."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from registry.changes import link_shapes
 from registry.formats.document import change_document
+from registry.model import Edition
 from registry.signing import instant
 from registry.store import Store
 from registry.store.concepts import FeedItem
@@ -63,6 +64,8 @@ class Page(NamedTuple):
 def page(store: Store, start: Position, *, slug: str | None, limit: int) -> Page:
     """At most ``limit`` items after a place: each release (``type`` release), then its changes (``type`` change).
 
+    A release that is withdrawn comes once more (``type`` withdrawal), at the moment when it was, with the reason.
+
     :raises NotFound: if there is no nomenclature of that slug.
     """
     if slug is not None:
@@ -70,8 +73,24 @@ def page(store: Store, start: Position, *, slug: str | None, limit: int) -> Page
     # One more than asked for is read, to know whether there are more.
     parts = store.feed(slug=slug, seq=start.seq, after=start.after, limit=limit + 1)
     found = [item for part in parts for item in _items(part, start)]
+    found += (_withdrawal(*one) for one in store.withdrawals(slug=slug, seq=start.seq, limit=limit + 1))
+    # Entries of the log are in one order, whatever they say; the sort leaves the changes of a release as they are.
+    found.sort(key=lambda item: item[1].seq)
     kept = found[:limit]
     return Page([item for item, _ in kept], kept[-1][1] if kept else start, len(found) > limit)
+
+
+def _withdrawal(edition: Edition, seq: int) -> tuple[dict[str, Any], Position]:
+    item = {
+        "type": "withdrawal",
+        "nomenclature": edition.nomenclature,
+        "release": edition.version,
+        "seq": seq,
+        "issued": instant(edition.withdrawn_at or edition.issued),
+        "validFrom": edition.valid_from.isoformat(),
+        "why": edition.withdrawn_why,
+    }
+    return item, Position(seq, "")
 
 
 def _items(part: FeedItem, start: Position) -> Iterator[tuple[dict[str, Any], Position]]:

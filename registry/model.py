@@ -167,7 +167,7 @@ class Nomenclature:
     """A ``skos:ConceptScheme`` and what the registry must know to keep it.
 
     ``level_titles`` names the levels of a levelled classification, top first (empty: no levels are declared);
-    ``generic`` says that broader means "is a kind of"; ``votes`` says whether a release needs the committee's, by the
+    ``generic`` says that broader means "is a kind of". Whether a release needs the committee's votes is said by the
     voting rules that the registry keeps beside the nomenclature.
     """
 
@@ -181,7 +181,6 @@ class Nomenclature:
     code_pattern: str = WIDEST_CODE.pattern
     level_titles: tuple[str, ...] = ()
     generic: bool = False
-    votes: bool = False
 
     @cached_property
     def code_shape(self) -> re.Pattern[str]:
@@ -255,11 +254,18 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """On what ground a release was published; it goes into the manifest, so it is signed and chained."""
+    """On what ground a release was published; it goes into the manifest, so it is signed and chained.
+
+    ``acts`` are the legal acts behind it, by NOR or ELI. ``votes`` are pairs (organisation, choice) and ``submission``
+    the hash that they were cast on, both empty where no votes are asked for; people never stand here.
+    """
 
     basis: str
     same_meaning: tuple[str, ...] = ()
     accepted: tuple[Acceptance, ...] = ()
+    acts: tuple[str, ...] = ()
+    votes: tuple[tuple[str, str], ...] = ()
+    submission: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +322,8 @@ class Content:
     """What a file says of a nomenclature: the whole state, and the editor's word where a meaning did not change.
 
     None stands for what the file does not speak of, and the base keeps: lineage, groups, heading. A group without
-    labels is one that the file names by its code alone.
+    labels is one that the file names by its code alone. ``made_from`` is the release that the file says it was made
+    from, before it was edited; empty if it does not say.
     """
 
     concepts: Mapping[str, Concept]
@@ -324,3 +331,4 @@ class Content:
     groups: tuple[Group, ...] | None = None
     same_meaning: tuple[str, ...] = ()
     nomenclature: Nomenclature | None = None
+    made_from: str = ""

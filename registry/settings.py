@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from sqlalchemy import make_url
@@ -50,12 +51,55 @@ def _flag(value: str) -> bool:
     return value == "yes"
 
 
+def _token(value: str) -> str:
+    # What it says is checked where it is used; only here can it be repeated by accident.
+    if value and not value.startswith("reg_"):
+        raise ValueError(value)
+    return value
+
+
+def _address(value: str) -> str:
+    return _iri(value) if value else value
+
+
+def _mail(value: str) -> str:
+    found = urlsplit(value)
+    if value and (found.scheme not in ("smtp", "smtps") or not found.hostname or found.path.strip("/")):
+        raise ValueError(value)
+    _ = found.port  # Reading it refuses what is no port.
+    return value
+
+
+def _provider(value: str) -> str:
+    parts = urlsplit(value)
+    local = parts.scheme == "http" and parts.hostname in LOOPBACK
+    if value and (not (parts.scheme == "https" or local) or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError(value)
+    return value
+
+
+def _scopes(value: str) -> str:
+    if "openid" not in value.split():
+        raise ValueError(value)
+    return value
+
+
+def _sender(value: str) -> str:
+    if value and not re.fullmatch(r"[^\s@<>,;:]+@[^\s@<>,;:]+", value):
+        raise ValueError(value)
+    return value
+
+
 def _hosts(value: str) -> tuple[str, ...]:
     return tuple(host.strip() for host in value.split(",") if host.strip())
 
 
 def _setting(default: str, read: Callable[[str], Any], accepted: str, about: str) -> Any:
     return field(metadata={"default": default, "read": read, "accepted": accepted, "about": about})
+
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Hosts of the machine itself, to which plain HTTP is no risk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +110,48 @@ class Settings:
     database_url: str = _setting(
         "", _url, "sqlite:///… or postgresql+psycopg://…", "the database; empty: socle.db under SOCLE_DATA_DIR"
     )
+    keys_dir: str = _setting(
+        "", _text, "a folder", "where the signing keys lie, private to their owner; empty: keys under SOCLE_DATA_DIR"
+    )
     host: str = _setting("127.0.0.1", _text, "an address", "the address that the service listens on")
     port: int = _setting("8000", _port, "a port from 1 to 65535", "the port that the service listens on")
     workers: int = _setting("1", _workers, "a number from 1 to 64", "processes that answer requests")
     base_iri: str = _setting(
         "https://socle.example/", _iri, "http(s)://…/", "what the IRIs of new nomenclatures begin with"
     )
+    public_url: str = _setting(
+        "", _address, "http(s)://…/", "where people reach the service, for links; empty: SOCLE_HOST and SOCLE_PORT"
+    )
     trusted_hosts: tuple[str, ...] = _setting(
         "", _hosts, "host names, commas between", "the Host headers that are answered; empty: all"
     )
+    token: str = _setting(
+        "", _token, "a token, reg_…", "the token by which commands act, in the place of the local operator"
+    )
+    secret_file: str = _setting(
+        "", _text, "a file", "the secret that guards forms, private to its owner; empty: secret under SOCLE_DATA_DIR"
+    )
+    smtp_url: str = _setting(
+        "", _mail, "smtp(s)://user:password@host:port", "where mail is handed in; empty: none is sent"
+    )
+    mail_from: str = _setting(
+        "", _sender, "an e-mail address", "who mail is from; empty: socle at the host of SOCLE_PUBLIC_URL"
+    )
+    oidc_issuer: str = _setting(
+        "", _provider, "https://…", "the OpenID provider by which people sign in; empty: by links that are printed"
+    )
+    oidc_client_id: str = _setting("", _text, "a client id", "what the provider calls this registry")
+    oidc_client_secret_file: str = _setting(
+        "", _text, "a file", "what this registry proves itself to the provider by, private to its owner"
+    )
+    oidc_scopes: str = _setting(
+        "openid given_name usual_name email siret",
+        _scopes,
+        "scopes, openid among them",
+        "what the provider is asked for",
+    )
+    oidc_acr: str = _setting("", _text, "acr values", "how surely the provider must know people; empty: as it likes")
+    oidc_name: str = _setting("ProConnect", _text, "a name", "what the provider is called on the sign-in page")
     state_theme: bool = _setting(
         "no", _flag, "yes or no", "the State's colours and block-mark on pages, for operators entitled to them"
     )
@@ -90,6 +167,27 @@ class Settings:
         return self.data_dir / "blobs"
 
     @property
+    def keys(self) -> Path:
+        """The folder of signing keys."""
+        return Path(self.keys_dir) if self.keys_dir else self.data_dir / "keys"
+
+    @property
+    def secret(self) -> Path:
+        """The file of the secret that guards forms."""
+        return Path(self.secret_file) if self.secret_file else self.data_dir / "secret"
+
+    @property
+    def address(self) -> str:
+        """Where people reach the service, with a final slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}/"
+
+    @property
+    def sender(self) -> str:
+        """Whom mail is from."""
+        return self.mail_from or f"socle@{urlsplit(self.address).hostname}"
+
+    @property
     def index(self) -> Path:
         """The folder of search indexes."""
         return self.data_dir / "index"
@@ -97,7 +195,11 @@ class Settings:
     def shown(self) -> dict[str, str]:
         """Every variable and its value, passwords masked."""
         values = {f"SOCLE_{item.name.upper()}": _shown(getattr(self, item.name)) for item in fields(self)}
-        return values | {"SOCLE_DATABASE_URL": make_url(self.database).render_as_string(hide_password=True)}
+        return values | {
+            "SOCLE_DATABASE_URL": make_url(self.database).render_as_string(hide_password=True),
+            "SOCLE_TOKEN": "***" if self.token else "",
+            "SOCLE_SMTP_URL": _PASSWORD.sub(r"\1***\2", self.smtp_url),
+        }
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
@@ -117,15 +219,21 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         try:
             values[item.name] = item.metadata["read"](value)
         except (ValueError, ArgumentError) as error:
-            shown = _PASSWORD.sub(r"\1***\2", value)
+            shown = "***" if name in _SECRETS else _PASSWORD.sub(r"\1***\2", value)
             # The cause would repeat the value, password and all, in a traceback.
             cause = error if shown == value else None
             raise WrongSetting(f"{name} is {shown!r}; accepted: {item.metadata['accepted']}") from cause
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.oidc_issuer and not (settings.oidc_client_id and settings.oidc_client_secret_file):
+        raise WrongSetting("SOCLE_OIDC_ISSUER needs SOCLE_OIDC_CLIENT_ID and SOCLE_OIDC_CLIENT_SECRET_FILE beside it")
+    return settings
 
 
 _PASSWORD = re.compile(r"(://[^:/@]*:).*(@)")
 """What stands between an address's user and host."""
+
+_SECRETS = ("SOCLE_TOKEN",)
+"""Variables whose value is never shown."""
 
 _OF_TESTS: dict[str, Any] = {"SOCLE_FAULTS": None, "SOCLE_FUZZ": None}
 """Variables that the project's own test commands read."""

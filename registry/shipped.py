@@ -6,6 +6,7 @@ Every registry that loads the shipped data in this order has the same bytes, has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -18,17 +19,18 @@ from registry.crosswalks import CodeList, Organisation
 from registry.editions import Source
 from registry.errors import Invalid, NotFound, Problem
 from registry.formats import of_file
+from registry.keys import Keys
 from registry.model import Acceptance, Decision, Nomenclature, texts
 from registry.store import Store
 
 
-def publish(store: Store, report: Callable[[str], None] = lambda _: None) -> int:
+def publish(store: Store, keys: Keys, report: Callable[[str], None] = lambda _: None) -> int:
     """Publish every shipped release, local list and crosswalk that the registry does not have; return how many.
 
     ``report`` is told what was published, a line each.
     """
     count = 0
-    for line in _published(store):
+    for line in _published(store, keys):
         report(line)
         count += 1
     return count
@@ -39,6 +41,9 @@ def nomenclature(document: Mapping[str, Any]) -> Nomenclature:
 
     :raises Invalid: naming what is missing.
     """
+    if document.get("votes"):
+        accepted = "des règles de vote à part : socle nomenclatures rules N FICHIER"
+        raise Invalid([Problem("nomenclature_is_readable", "« votes » ne se dit plus ici", accepted=accepted)])
     try:
         return Nomenclature(
             slug=document["slug"],
@@ -51,25 +56,24 @@ def nomenclature(document: Mapping[str, Any]) -> Nomenclature:
             code_pattern=document["codePattern"],
             level_titles=tuple(document.get("levelTitles") or ()),
             generic=bool(document.get("generic")),
-            votes=bool(document.get("votes")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Invalid([Problem("nomenclature_is_readable", f"champ absent ou mal formé : {error}")]) from error
 
 
-def _published(store: Store) -> Iterator[str]:
+def _published(store: Store, keys: Keys) -> Iterator[str]:
     root = resources.files("nomenclatures")
     folders = sorted((folder for folder in root.iterdir() if folder.is_dir()), key=lambda folder: folder.name)
     for folder in folders:
         description = folder / "nomenclature.json"
         if description.is_file():
-            yield from _releases(store, folder, orjson.loads(description.read_bytes()))
+            yield from _releases(store, keys, folder, orjson.loads(description.read_bytes()))
     for folder in sorted((root / "crosswalks").iterdir(), key=lambda folder: folder.name):
         if folder.is_dir():
             yield from _lists(store, folder, orjson.loads((folder / "organisation.json").read_bytes()))
 
 
-def _releases(store: Store, folder: Traversable, document: Mapping[str, Any]) -> Iterator[str]:
+def _releases(store: Store, keys: Keys, folder: Traversable, document: Mapping[str, Any]) -> Iterator[str]:
     described = nomenclature(document)
     try:
         known = {edition.version for edition in store.editions(described.slug)}
@@ -88,6 +92,7 @@ def _releases(store: Store, folder: Traversable, document: Mapping[str, Any]) ->
         edition = publishing.publish(
             store,
             draft,
+            keys,
             version=item["version"],
             valid_from=date.fromisoformat(item["validFrom"]),
             issued=_instant(item["issued"]),
@@ -100,6 +105,9 @@ def _lists(store: Store, folder: Traversable, document: Mapping[str, Any]) -> It
     organisation = Organisation(
         slug, document["name"], document["kind"], document.get("insee", ""), bool(document.get("demonstration"))
     )
+    with suppress(NotFound):
+        # An administrator may have said more of it since.
+        organisation = store.organisation(slug)
     known = {(e.code_list, e.nomenclature, e.edition) for e in store.crosswalk_editions(organisation=slug)}
     for item in document["lists"]:
         code_list = CodeList(slug, item["slug"], item["title"], item["source"], item["license"], bool(item["whole"]))

@@ -20,6 +20,7 @@ from registry import settings as settings_
 from registry import shipped
 from registry.settings import Settings
 from registry.store import Store, migrate
+from tests.factories import keys_of
 from tests.postgres import Cluster, running_cluster
 
 _TEMPLATE = "socle_template"
@@ -73,11 +74,11 @@ def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def shipped_folder(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder (``socle.db``, ``blobs``) with all that is shipped, published once per worker; copy it to write."""
+    """A data folder (``socle.db``, ``blobs``, ``keys``) with all that is shipped, once per worker; copy it to write."""
     folder = tmp_path_factory.mktemp("shipped")
     shutil.copyfile(sqlite_template, folder / "socle.db")
     found = Store(f"sqlite:///{folder / 'socle.db'}", folder / "blobs")
-    shipped.publish(found)
+    shipped.publish(found, keys_of(found))
     found.close()
     return folder
 
@@ -100,7 +101,7 @@ def publish_shipped(settings: Settings) -> None:
     """Publish all that is shipped, and leave nothing open."""
     store = Store(settings.database, settings.blobs)
     try:
-        shipped.publish(store)
+        shipped.publish(store, keys_of(store))
     finally:
         store.close()
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from registry import drafts, publishing
+from registry import access, drafts, keys, publishing
+from registry.access import Actor, Role
 from registry.crosswalks import CodeList, Organisation
-from registry.errors import AlreadyPublished
+from registry.errors import AlreadyPublished, Conflict
+from registry.keys import Keys
 from registry.model import (
     LINK_KINDS,
     TEXT_PROPERTIES,
@@ -98,6 +100,37 @@ def a_code_list(**changes: Any) -> CodeList:
     return CodeList(**given | changes)
 
 
+def the_operator(store: Store) -> Actor:
+    """The first administrator, who acts on the registry's own machine."""
+    person, _ = access.first_administrator(store)
+    return access.actor_of(store, person.id, door="terminal")
+
+
+def a_member(store: Store, *roles: Role, organisation: str = "dep-71") -> Actor:
+    """A new person with roles in an organisation, made if it is new: a département unless it is the committee."""
+    operator = the_operator(store)
+    with suppress(Conflict):
+        access.create_organisation(store, an_organisation(slug=organisation), actor=operator)
+    person = access.create_person(store, "Camille Essai", actor=operator)
+    for role in roles:
+        access.join(store, person.id, organisation, role, actor=operator)
+    return access.actor_of(store, person.id, door="session")
+
+
+def a_token(store: Store, actor: Actor, *, days: int = 30) -> str:
+    """A token of a person of one organisation, in all of their roles."""
+    [(organisation, roles)] = {slug: actor.roles for slug, _ in actor.memberships}.items()
+    _, text = access.create_token(
+        store, actor.person, organisation, sorted(roles), days=days, actor=the_operator(store)
+    )
+    return text
+
+
+def bearer(token: str, **others: str) -> dict[str, str]:
+    """The headers of a request by a token."""
+    return {"Authorization": f"Bearer {token}", **{name.replace("_", "-"): value for name, value in others.items()}}
+
+
 def a_draft(store: Store, release: Release, *, decision: Decision | None = None) -> int:
     """Keep a draft of what the release holds, on the last release that there is; return its number."""
     nomenclature = release.nomenclature
@@ -105,6 +138,12 @@ def a_draft(store: Store, release: Release, *, decision: Decision | None = None)
         store.add_nomenclature(nomenclature)
     content = Content(release.concepts, release.links, release.groups, nomenclature=nomenclature)
     return drafts.from_content(store, nomenclature.slug, content, decision=decision or Decision("Essai."))
+
+
+def keys_of(store: Store) -> Keys:
+    """The keys of a registry, in its data folder, where its settings name them; made if it has none."""
+    folder = store.blobs.folder.with_name("keys")
+    return Keys.opened(folder) if folder.exists() else keys.generate(folder, "https://socle.example/")
 
 
 def published(
@@ -119,6 +158,7 @@ def published(
     return publishing.publish(
         store,
         a_draft(store, release, decision=decision),
+        keys_of(store),
         version=release.version,
         valid_from=release.valid_from,
         issued=issued,

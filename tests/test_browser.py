@@ -11,17 +11,27 @@ from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from registry import access
+from registry.settings import Settings
 from tests.browser import launched, served
+from tests.conftest import running
+from tests.factories import a_member, the_operator
 from tests.test_pages import PAGES
 
 # The largest pages are looked at on smaller nomenclatures: axe reads every element of a page.
 SMALLER = {
-    "/nomenclatures/types-aide/index": "/nomenclatures/categories-accompagnement/index",
-    "/nomenclatures/data-inclusion-thematiques/changements?page=2": "/nomenclatures/mesures/changements",
+    "/nomenclatures/types-aide/-/index": "/nomenclatures/categories-accompagnement/-/index",
+    "/nomenclatures/data-inclusion-thematiques/-/changements?page=2": "/nomenclatures/mesures/-/changements",
     "/nomenclatures/types-aide?obsoletes=non": "/nomenclatures/mesures?obsoletes=non",
     "/nomenclatures/types-aide?release=1.0": "/nomenclatures/mesures?release=1.0",
 }
-ERRORS = ("/nulle-part", "/nomenclatures/types-aide?at=2010-01-01", "/nomenclatures/types-aide/TA-INS-450?release=1.0")
+ERRORS = (
+    "/nulle-part",
+    "/recherche?q=aide&nomenclature=types-aide&release=9.9",
+    "/recherche?q=aide&release=1.0&at=2024-03-01",
+    "/nomenclatures/types-aide?at=2010-01-01",
+    "/nomenclatures/types-aide/TA-INS-450?release=1.0",
+)
 LOOKED_AT = (*(SMALLER.get(address, address) for address in PAGES), *ERRORS)
 
 _PATIENCE = 20_000
@@ -154,6 +164,35 @@ def test_another_day_is_chosen_and_the_page_says_so(page: Page) -> None:
     page.wait_for_url("**/TA-INS-440")
 
 
+def test_a_search_is_filtered_from_the_keyboard_and_errors_lead_to_their_field(page: Page) -> None:
+    page.goto("/recherche?q=garantie+jeunes&nomenclature=types-aide")
+
+    version = page.get_by_label("Version")
+    version.focus()
+    page.keyboard.type("1.0")
+    page.get_by_label("En vigueur le").press("Enter")
+    page.wait_for_url("**release=1.0**")
+    expect(page.get_by_text("Recherche dans la version Types d'aide 1.0 (remplacée).")).to_be_visible()
+    page.get_by_role("link", name=re.compile("TA-INS-440")).focus()
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/TA-INS-440?release=1.0")
+
+
+def test_without_scripts_a_wrong_filter_is_told_and_mended_at_320_pixels(browser: Browser, site: str) -> None:
+    context = _context(browser, site, java_script_enabled=False, viewport={"width": 320, "height": 640})
+    page = context.new_page()
+    page.goto("/recherche?q=allocation&nomenclature=types-aide&release=2.0&at=2024-03-01")
+
+    page.get_by_role("link", name="En vigueur le").click()
+    expect(page.get_by_label("En vigueur le")).to_be_focused()
+    page.get_by_label("Version").select_option("")
+    page.get_by_role("button", name="Rechercher", exact=True).click()
+
+    expect(page.get_by_text("Recherche dans la version Types d'aide 1.0 (en vigueur le")).to_be_visible()
+    context.close()
+
+
 def test_without_scripts_everything_is_there(browser: Browser, site: str) -> None:
     context = _context(browser, site, java_script_enabled=False, viewport={"width": 320, "height": 640})
     page = context.new_page()
@@ -222,8 +261,53 @@ def test_axe_and_the_policy_find_nothing_in_light_wide_nor_in_dark_narrow(
 
     assert found == []
     # The browser says each error page's own status.
-    assert [text for text in said if "404" not in text] == []
+    assert [text for text in said if "404" not in text and "422" not in text] == []
     context.close()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_person_signs_in_asks_for_a_change_and_signs_out_at_320_px(
+    browser: Browser, shipped_settings: Settings, scripts: bool
+) -> None:
+    with running(shipped_settings) as app, served(app) as site:
+        store = app.extensions["socle"].store
+        secret = access.create_sign_in_link(store, a_member(store, "proposer").person, actor=the_operator(store))
+        context = _context(browser, site, java_script_enabled=scripts, viewport={"width": 320, "height": 900})
+        page = context.new_page()
+        said, found, wide = _listened(page), [], []
+
+        def looked_at() -> None:
+            if page.evaluate("document.documentElement.scrollWidth") > 320:
+                wide.append(page.url)
+            if scripts:
+                found.extend(_violations(page, EVERY_RULE))
+
+        page.goto(f"/connexion?jeton={secret}")
+        page.get_by_role("button", name="Me connecter").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Mon compte")
+        looked_at()
+        page.goto("/nomenclatures/types-aide/TA-AUT-310")
+        page.get_by_role("main").get_by_role("link", name="Proposer une évolution").click()
+        page.get_by_label("Pourquoi").fill("La loi a changé.")
+        page.get_by_role("button", name="Envoyer la demande").click()
+        expect(page.get_by_role("heading", level=2).first).to_contain_text("erreur")
+        expect(page.get_by_label("Pourquoi")).to_have_value("La loi a changé.")
+        expect(page.get_by_label("Code du concept")).to_have_value("TA-AUT-310")
+        looked_at()
+        page.get_by_label("Le changement demandé").fill("Préciser.")
+        page.get_by_role("button", name="Envoyer la demande").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Demande 1")
+        looked_at()
+        page.goto("/demandes")
+        looked_at()
+        page.goto("/compte")
+        page.get_by_role("main").get_by_role("button", name="Se déconnecter").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Vous êtes déconnecté")
+        looked_at()
+        context.close()
+
+    assert (found, wide) == ([], [])
+    assert [text for text in said if "422" not in text] == []
 
 
 def _violations(page: Page, options: dict[str, Any]) -> list[str]:

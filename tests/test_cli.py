@@ -21,8 +21,9 @@ import rdflib
 from click.testing import CliRunner, Result
 
 from cli.main import COMMANDS, EXIT_CODES, main
-from registry import errors
+from registry import errors, keys
 from registry.store import Store
+from tests.conftest import running, settings_for
 
 Socle = Callable[..., Result]
 
@@ -51,6 +52,7 @@ def socle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) ->
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SOCLE_DATABASE_URL", database_url)
     monkeypatch.setenv("SOCLE_DATA_DIR", str(tmp_path))
+    keys.generate(tmp_path / "keys", "https://socle.example/")
     return run
 
 
@@ -60,6 +62,7 @@ def socle_on_sqlite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sqlite_url:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SOCLE_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("SOCLE_DATA_DIR", str(tmp_path))
+    keys.generate(tmp_path / "keys", "https://socle.example/")
     return run
 
 
@@ -285,6 +288,24 @@ def test_candidates_are_proposed_for_a_local_label(socle: Socle) -> None:
 
     assert found["items"][0]["code"] == "A-1"
     assert "aides@" in said.stdout
+
+
+def test_what_is_found_has_one_shape_in_the_command_and_in_the_api(
+    socle: Socle, tmp_path: Path, database_url: str
+) -> None:
+    published(socle)
+
+    hits = answer(socle("search", "aide menagere", "--json"))["items"]
+    likely = answer(socle("candidates", "aides", "Aide ménagère (dossier)", "--json"))["items"]
+
+    with running(settings_for(tmp_path, database_url)) as app:
+        client = app.test_client()
+        assert hits == client.get("/api/v1/search?q=aide+menagere").get_json()["items"]
+        told = {"label": "Aide ménagère (dossier)", "nomenclature": "aides"}
+        assert likely == client.get("/api/v1/candidates", query_string=told).get_json()["items"]
+    assert hits[0]["iri"] == "https://socle.example/aides/A-1"
+    assert hits[0]["why"]["highlights"] == [[0, 13]]
+    assert likely[0]["relation"] == "exactMatch"
 
 
 def test_the_index_is_level_as_soon_as_a_release_is_published(socle: Socle) -> None:
@@ -527,7 +548,7 @@ def test_a_nomenclature_without_an_address_of_its_own_is_refused(socle_on_sqlite
         ["changes", "--limit", "0"],
         ["draft", "check", "two"],
         ["draft", "check", str(2**63)],
-        ["draft", "new", "types-aide"],
+        ["draft", "new", "types-aide", "aides.csv", "--from-release", "1.0"],
         ["draft", "new", "types-aide", "absent.csv"],
         ["crosswalk", "status", "mon-suivi-social"],
         ["serve", "--port", "70000"],
@@ -825,11 +846,14 @@ def test_every_command_says_what_it_does_and_every_option_too() -> None:
 
 
 def test_whatever_reads_answers_in_json_too() -> None:
-    writes_bytes = {("export",), ("crosswalk", "export")}
-    acts = {("serve",), ("init",), ("migrate",), ("reindex",)}
+    writes_bytes = {("export",), ("crosswalk", "export"), ("draft", "export")}
+    acts: set[tuple[str, ...]] = {("serve",), ("work",), ("init",), ("migrate",), ("reindex",)}
+    acts |= {("key", "generate"), ("key", "rotate"), ("organisation", "join"), ("organisation", "leave")}
+    acts |= {("person", "erase"), ("token", "revoke")}
 
     for name, command in commands():
-        if tuple(name) not in writes_bytes | acts and name not in (["draft"], ["crosswalk"]):
+        only_names = isinstance(command, click.Group) and not command.invoke_without_command
+        if tuple(name) not in writes_bytes | acts and not only_names:
             assert any("--json" in one.opts for one in command.params), name
 
 

@@ -137,7 +137,32 @@ ALTERED = {
     ),
     "a heading": ("release", "UPDATE release SET heading = replace(heading, 'Aides', 'Helps') WHERE version = '1.1'"),
     "a log entry": ("log", "UPDATE log SET entry = replace(entry, 'Essai', 'Essay') WHERE seq = 3"),
-    "a log entry taken out": ("log", "DELETE FROM log WHERE seq = 3"),
+    "an envelope": ("signature", "UPDATE signature SET envelope = replace(envelope, 'sig', 'gis') WHERE seq = 3"),
+    "an envelope swapped": (
+        "signature",
+        "UPDATE signature SET envelope = (SELECT envelope FROM signature WHERE seq = 1) WHERE seq = 3",
+    ),
+    "an envelope taken out": ("signature", "DELETE FROM signature WHERE seq = 3"),
+    "a head": (
+        "checkpoint",
+        "UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 1) WHERE size = 4",
+    ),
+    "a head taken out": ("checkpoint", "DELETE FROM checkpoint WHERE size = 4"),
+    "a key set": ("key_set", "UPDATE key_set SET envelope = replace(envelope, 'sig', 'gis')"),
+    "a key set taken out": ("key_set", "DELETE FROM key_set"),
+    "a withdrawal that nobody signed": (
+        "withdrawal",
+        "INSERT INTO withdrawal VALUES (1, '2024-01-01T00:00:00Z', '', 9)",
+    ),
+    "an instant of publication": (
+        "release",
+        "UPDATE release SET issued = '2023-01-01T00:00:00Z' WHERE version = '1.1'",
+    ),
+    "what a release corrects": ("release", "UPDATE release SET corrects = '1.0' WHERE version = '1.1'"),
+    "a decision": (
+        "release",
+        "UPDATE release SET decision = replace(decision, 'Essai', 'Essay') WHERE version = '1.1'",
+    ),
     "a file swapped": ("file", "UPDATE file SET sha256 = replace(sha256, 'a', 'b') WHERE format = 'csv'"),
     "a local label": ("local_code", "UPDATE local_code SET label = 'Trois' WHERE code = '2'"),
     "a local code taken out": ("local_code", "DELETE FROM local_code WHERE code = '2'"),
@@ -153,6 +178,16 @@ def test_a_row_altered_behind_the_triggers_is_found(patient_on_sqlite: Patient, 
 
     assert found
     assert {one.state for one in found} == {"damaged"}
+
+
+def test_the_end_of_the_log_taken_out_with_its_signatures_is_found(patient: Patient) -> None:
+    patient.alter("signature", "DELETE FROM signature WHERE seq = 4")
+    patient.alter("checkpoint", "DELETE FROM checkpoint WHERE size = 4")
+    patient.alter("log", "DELETE FROM log WHERE seq = 4")
+
+    found = patient.wrong()
+
+    assert [one.object for one in found if one.state == "damaged"] == ["aides@1.1"]
 
 
 def test_the_name_of_what_is_altered_is_told(patient: Patient) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -25,7 +27,7 @@ from sqlalchemy import inspect
 
 from registry.store.database import make_engine
 from tests import faults
-from tests.faults import Base, Registry, rounds, seeded
+from tests.faults import Base, Outcome, Registry, rounds, seeded
 from tests.postgres import Cluster
 
 pytestmark = pytest.mark.faults
@@ -368,19 +370,25 @@ def test_of_publications_of_one_version_at_once_exactly_one_wins(base: Base, bat
 # --- The index ------------------------------------------------------------------------------------------------------
 
 
-def test_an_index_killed_while_it_is_built_is_brought_level_by_the_doctor(sqlite_base: Base, report: Report) -> None:
+def test_an_index_killed_while_it_is_built_answers_rightly_and_is_brought_level_by_the_doctor(
+    sqlite_base: Base, newer: tuple[Registry, list[Outcome]], asker: faults.Asker, report: Report
+) -> None:
     random, count, levels = seeded("index"), rounds(2, 30), Counter[bool]()
     with sqlite_base.copy() as registry:
-        assert registry.socle(*sqlite_base.publishing).code == 0
+        _published_again(registry, sqlite_base)
         start = time.monotonic()
         assert registry.socle("reindex").code == 0
         seconds = time.monotonic() - start
 
-        for _ in range(count):
+        for number in range(count):
             process = registry.start("reindex")
             time.sleep(random.uniform(seconds / 4, seconds))
             faults.kill(process)
             levels[_stands(registry)] += 1
+            if number % 2:
+                # Every other time it is a question that finds what is left, and not the doctor.
+                asked = random.randrange(len(QUESTIONS))
+                assert asker(registry, QUESTIONS[asked]) == [newer[1][asked]]
             doctor = registry.socle("doctor")
 
             assert doctor.code == 0, doctor.said
@@ -388,6 +396,108 @@ def test_an_index_killed_while_it_is_built_is_brought_level_by_the_doctor(sqlite
             assert not list(registry.index.glob("*.building-*"))
         assert sqlite_base.state(registry) == "published"
     report(f"Index killed while it was built: {count} times, {levels[False]} of them left none")
+
+
+QUESTIONS = (
+    ("search", "Nouveautés", "--json"),
+    ("search", "feuile 12", "--json"),
+    ("search", "Nouveautés", "--in", "aides", "--release", "1.0", "--json"),
+    ("search", "feuille 12", "--in", "aides", "--release", "1.0", "--json"),
+    ("GET", "/api/v1/search?q=Nouveaut%C3%A9s"),
+    ("GET", "/api/v1/search?q=feuile+12"),
+    ("GET", "/api/v1/search?q=Nouveaut%C3%A9s&nomenclature=aides&release=1.0"),
+    ("GET", "/api/v1/suggest?q=nouv"),
+)
+"""What is asked after a fault: of what only the last release has, of what was corrected, and of the release before."""
+OF_TODAY = (0, 1, 4, 5, 7)
+"""The questions that the index of the releases in force answers; an index of its own answers the others."""
+
+INDEX_FAULTS = {
+    "deleted": (2, 30),
+    "truncated": (2, 40),
+    "stale": (1, 15),
+    "empty table of contents": (1, 15),
+    "bits flipped": (2, 40),
+    "two at once": (1, 30),
+}
+"""Faults of an index, each with how often it is tried: in a sample, at full length. With the 30 kills, they are 200."""
+
+
+@pytest.fixture(scope="session")
+def asker() -> Iterator[faults.Asker]:
+    """Asks registries in new processes."""
+    with faults.an_asker() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def newer(sqlite_base: Base, asker: faults.Asker) -> Iterator[tuple[Registry, list[Outcome]]]:
+    """A registry whose second release came out, with the right answers to every question."""
+    with sqlite_base.copy() as registry:
+        _published_again(registry, sqlite_base)
+        answers = [asker(registry, question)[0] for question in QUESTIONS]
+        assert [answer.code for answer in answers] == [0] * len(QUESTIONS), answers
+        assert all(("Nouveautés" in answer.said) == (number in (0, 4, 7)) for number, answer in enumerate(answers))
+        assert all(("1.0" in answer.said) == (number in (3,)) for number, answer in enumerate(answers))
+        yield registry, answers
+
+
+def _published_again(registry: Registry, base: Base) -> None:
+    """Publish the draft, and keep the index that was level before beside the registry."""
+    shutil.copytree(registry.index, registry.folder / "before")
+    outcome = registry.socle(*base.publishing)
+    assert outcome.code == 0, outcome.said
+
+
+@pytest.mark.parametrize("kind", INDEX_FAULTS)
+def test_whatever_befalls_an_index_the_answers_are_right(
+    newer: tuple[Registry, list[Outcome]], asker: faults.Asker, kind: str, report: Report
+) -> None:
+    """At full length 30 deleted, 40 truncated, 15 stale, 15 with an empty table of contents, 40 with bits flipped.
+
+    30 times two processes start at once where there is no index; 30 kills in the test above make 200.
+    """
+    registry, answers = newer
+    random, count = seeded(kind), rounds(*INDEX_FAULTS[kind])
+
+    for number in range(count):
+        faults.say(f"round {number}: {_harm(registry, kind, random)}")
+        others = OF_TODAY if kind == "two at once" else range(len(QUESTIONS))
+        asked = [random.choice(OF_TODAY), random.choice(others)]
+        at_once = asker(registry, *(QUESTIONS[one] for one in asked)) if kind == "two at once" else []
+        found = at_once or [asker(registry, QUESTIONS[one])[0] for one in asked]
+
+        assert found == [answers[one] for one in asked]
+    assert asker(registry, *QUESTIONS) == answers
+    assert faults.index_is_level(registry)
+    report(f"Index {kind}: {count} times, each answered rightly by the API and by socle search")
+
+
+def _harm(registry: Registry, kind: str, random: Random) -> str:
+    """Do an index some harm; say what was done."""
+    index = random.choice([path for path in registry.index.rglob("*-*") if re.fullmatch(r"\d+-\d+", path.name)])
+    file = random.choice(sorted(path for path in index.rglob("*") if path.is_file()))
+    if kind == "two at once" or (kind == "deleted" and random.random() < 0.5):
+        shutil.rmtree(index)
+        return f"{index} is gone"
+    if kind == "stale":
+        [old] = [path for path in (registry.folder / "before").iterdir() if path.is_dir()]
+        shutil.rmtree(index)
+        shutil.copytree(old, index)
+        return f"the index of the release before is in the place of {index}"
+    if kind == "empty table of contents":
+        [file] = index.glob("postings/*.toc")
+        file.write_bytes(b"")
+    elif kind == "deleted":
+        file.unlink()
+    elif kind == "truncated":
+        file.write_bytes(file.read_bytes()[: random.randrange(file.stat().st_size)])
+    else:
+        content = bytearray(file.read_bytes())
+        for place in random.sample(range(8 * len(content)), random.randint(1, 16)):
+            content[place // 8] ^= 1 << place % 8
+        file.write_bytes(content)
+    return str(file)
 
 
 def _stands(registry: Registry) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from registry import finding
+from registry import analysis, finding
 from registry.crosswalks import LocalCode, Mapping
 from registry.model import french
 from registry.store import Store
@@ -104,3 +105,18 @@ def test_indexes_of_other_releases_are_kept_up_to_a_bound(store: Store, tmp_path
 
     assert len(list((tmp_path / "index" / "others").iterdir())) == 8
     assert again.search("aide a").hits[0].document.version == "1.0"
+
+
+def test_another_release_under_the_same_version_does_not_answer_from_the_index_of_the_first(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    found = []
+    for label in ("Secours", "Aide aux vacances"):
+        place = tmp_path / analysis.squeezed(label)
+        place.mkdir()
+        store = Store(f"sqlite:///{shutil.copyfile(sqlite_template, place / 'socle.db')}", place / "blobs")
+        published(store, a_release(replace(a_concept("A"), pref_label=french(label))))
+        found.append(finding.make_level(store, tmp_path / "index", TODAY))
+        store.close()
+
+    assert found == [True, True], "a database that was restored may publish what it had published otherwise"

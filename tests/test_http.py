@@ -41,7 +41,12 @@ MOVING = {
     "/candidates": "/candidates?label=aide&nomenclature=mesures",
     "/changes": "/changes?limit=3",
     "/log": "/log?limit=3",
+    "/log/checkpoint": "/log/checkpoint",
+    "/keys": "/keys",
+    "/decisions": "/decisions",
+    "/nomenclatures/{slug}/rules": "/nomenclatures/mesures/rules",
     "/translate": f"/translate?from={TYPES}&to=types-aide&code=Puma",
+    "/proposals": "/proposals",
     "/organisations": "/organisations",
     "/organisations/{slug}": "/organisations/dep-28",
     "/code-lists/{organisation}/{slug}": f"/code-lists/{TYPES}",
@@ -91,7 +96,9 @@ def problem_of(response: Any, status: int | tuple[int, ...]) -> dict[str, Any]:
 def test_the_tables_of_this_file_hold_every_read_address_of_the_description(client: FlaskClient) -> None:
     paths = client.get(f"{API}/openapi.json").get_json()["paths"]
 
-    assert {path.removeprefix(API) for path, item in paths.items() if "get" in item} == {*MOVING, *FIXED}
+    open_ = {path for path, item in paths.items() if "get" in item and "security" not in item["get"]}
+    # Nothing is proposed in the shipped data: tests/test_proposals.py reads one.
+    assert {path.removeprefix(API) for path in open_} == {*MOVING, *FIXED, "/proposals/{number}"}
 
 
 # Validators and caching
@@ -203,19 +210,24 @@ def test_options_says_what_may_be_done_from_any_origin(client: FlaskClient, path
     posts = path.startswith((f"{API}/translate", f"{API}/candidates"))
     methods = {"GET", "HEAD", "OPTIONS"} | ({"POST"} if posts else set())
     assert response.status_code == 200
-    assert {item.strip() for item in response.headers["Allow"].split(",")} == methods
-    assert response.headers["Access-Control-Allow-Methods"] == response.headers["Allow"]
+    assert {item.strip() for item in response.headers["Allow"].split(",")} >= methods
+    assert {item.strip() for item in response.headers["Access-Control-Allow-Methods"].split(",")} == methods
     assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
 @pytest.mark.parametrize("path", READS)
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "TRACE"])
 def test_another_method_is_refused_with_those_that_there_are(client: FlaskClient, path: str, method: str) -> None:
+    allowed = client.options(path).headers["Allow"]
+
     response = client.open(path, method=method, data=b"")
 
-    problem = problem_of(response, 405)
-    assert "GET" in response.headers["Allow"]
-    assert problem["titleFr"] == "Méthode non admise à cette adresse"
+    if method in allowed:  # A write, which an anonymous visitor is refused.
+        problem_of(response, (401, 411))
+    else:
+        problem = problem_of(response, 405)
+        assert "GET" in response.headers["Allow"]
+        assert problem["titleFr"] == "Méthode non admise à cette adresse"
 
 
 @pytest.mark.parametrize("path", READS)
@@ -394,6 +406,8 @@ def test_hostile_text_in_any_part_of_an_address_is_never_our_fault(on_each: Flas
     known = {**MOVING, **FIXED}
     addresses = [f"{API}/{text}"]
     for path, item in paths.items():
+        if path.removeprefix(API) not in known:  # Not open to all: test_authorisation has it.
+            continue
         parameters = [*item.get("parameters", []), *item["get"].get("parameters", [])]
         real = API + known[path.removeprefix(API)]
         for parameter in parameters:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,11 +16,29 @@ from werkzeug.test import TestResponse
 
 from api.pages import tree, wording
 from api.pages.results import excerpt, marked
+from registry.model import Decision, french
+from registry.settings import Settings
 from registry.store import Store
 from tests.conftest import running, settings_for
+from tests.factories import a_concept, a_release, published
+from tests.test_store import withdraw
+
+REFUSED = (
+    ("nomenclature=types-aide&release=9.9", "release", "n’a pas cette version"),
+    ("nomenclature=types-aide&release=deux", "release", "Ce n’est pas un numéro de version"),
+    ("release=2.0", "nomenclature", "Choisissez la nomenclature dont vous donnez la version"),
+    ("nomenclature=types-aide&release=2.0&at=2024-03-01", "at", "une version ou une date, pas les deux"),
+    ("at=hier", "at", "Ce n’est pas une date"),
+    ("at=2010-01-01", "at", "Aucune nomenclature n’avait de version en vigueur ce jour-là"),
+    ("nomenclature=types-aide&at=2010-01-01", "at", "La première s’applique depuis le 1er janvier 2022"),
+    ("nomenclature=inconnue", "nomenclature", "Aucune nomenclature ne porte ce nom"),
+    ("etat=nouveau", "etat", "Un concept est actif ou obsolète"),
+)
+"""Filters of a search that can't be followed: the field that says so, and how."""
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 STATIC = Path(__file__).parent.parent / "api" / "static"
+REFERENCE = (Path(__file__).parent.parent / "docs" / "reference.md").read_text()
 
 PAGES = (
     "/",
@@ -26,11 +46,11 @@ PAGES = (
     "/nomenclatures/types-aide",
     "/nomenclatures/types-aide?release=1.0",
     "/nomenclatures/types-aide?obsoletes=non",
-    "/nomenclatures/types-aide/index",
-    "/nomenclatures/types-aide/changements",
-    "/nomenclatures/types-aide/changements?release=1.0",
-    "/nomenclatures/data-inclusion-thematiques/changements?page=2",
-    "/nomenclatures/types-aide/a-propos",
+    "/nomenclatures/types-aide/-/index",
+    "/nomenclatures/types-aide/-/changements",
+    "/nomenclatures/types-aide/-/changements?release=1.0",
+    "/nomenclatures/data-inclusion-thematiques/-/changements?page=2",
+    "/nomenclatures/types-aide/-/a-propos",
     "/nomenclatures/types-aide/TA-AUT-310",
     "/nomenclatures/types-aide/TA-AUT-130",
     "/nomenclatures/types-aide/TA-INS-440?release=1.0",
@@ -38,7 +58,15 @@ PAGES = (
     "/recherche?q=alocation+autonomi",
     "/recherche?q=aide&page=2",
     "/recherche?q=hebregement+xylophone",
+    "/recherche?q=allocation&nomenclature=types-aide&etat=active&release=1.0",
+    "/recherche?q=allocation&at=2024-03-01",
     "/demandes",
+    "/demandes?etat=received",
+    "/demandes/nouvelle",
+    "/demandes/confirmer?demande=1&jeton=x",
+    "/connexion",
+    "/connexion?jeton=x",
+    "/deconnexion",
     "/plan-du-site",
     "/accessibilite",
     "/mentions-legales",
@@ -84,6 +112,18 @@ def test_every_page_answers_in_french_html_that_the_policy_allows(client: FlaskC
     assert [name for _, attributes in page.tags for name in attributes if name.startswith("on")] == []
     assert len([tag for tag, _ in page.tags if tag == "h1"]) == 1
     assert len(page.values("id")) == len(set(page.values("id")))
+
+
+def test_every_page_is_in_the_reference(client: FlaskClient) -> None:
+    rules = client.application.url_map.iter_rules()
+    addresses = {rule.rule for rule in rules if rule.endpoint.startswith("pages.") and rule.endpoint != "pages.asset"}
+
+    told = {
+        re.sub("<int.*?:(.*?)>", r"{\1}", address).replace("<slug>", "{n}").replace("<code>", "{code}")
+        for address in addresses
+    }
+
+    assert [address for address in sorted(told) if f"`{address}`" not in REFERENCE] == []
 
 
 def test_titles_are_unique(client: FlaskClient) -> None:
@@ -195,12 +235,163 @@ def test_results_can_be_filtered(client: FlaskClient) -> None:
     assert "obsolète" not in _text(response).partition("résultat")[2]
 
 
+def test_a_search_reads_the_version_chosen_and_links_to_what_it_found_there(client: FlaskClient) -> None:
+    response = _get(client, "/recherche?q=garantie+jeunes&nomenclature=types-aide&release=1.0&etat=active")
+
+    page, text = _Read(response.text), _text(response)
+    assert "Recherche dans la version Types d'aide 1.0 (remplacée)." in text
+    assert "Vous lisez la version 1.0, qui n’est plus en vigueur" in text
+    assert "/recherche?q=garantie+jeunes&nomenclature=types-aide&etat=active" in page.values("href")
+    assert "/nomenclatures/types-aide/TA-INS-440?release=1.0" in page.values("href")
+    chosen = [attributes["value"] for tag, attributes in page.tags if tag == "option" and "selected" in attributes]
+    assert chosen == ["types-aide", "active", "1.0"]
+
+
+def test_a_search_reads_every_release_of_a_day_and_says_which(client: FlaskClient) -> None:
+    response = _get(client, "/recherche?q=garantie+jeunes&at=2024-03-01")
+
+    text = _text(response)
+    links = [link for link in _Read(response.text).values("href") if re.match("/nomenclatures/[^/]+/[A-Za-z]", link)]
+    assert "Recherche dans les versions en vigueur le 1er mars 2024 : Catégories d'accompagnement 1.0" in text
+    assert "Thématiques" not in text.partition("Recherche dans")[2].partition(".")[0]
+    assert links
+    assert all(link.endswith("?release=1.0") for link in links)
+
+
+def test_a_search_of_today_names_its_releases_and_links_to_what_moves(client: FlaskClient) -> None:
+    response = _get(client, "/recherche?q=aide+menagere")
+
+    assert "Recherche dans les versions en vigueur aujourd’hui : " in _text(response)
+    assert "/nomenclatures/types-aide/TA-AUT-310" in _Read(response.text).values("href")
+
+
+def test_the_pages_of_results_keep_every_filter(client: FlaskClient) -> None:
+    filters = "nomenclature=types-aide&etat=active&release=1.0"
+
+    response = _get(client, f"/recherche?q=allocation&{filters}")
+    second = _get(client, f"/recherche?q=allocation&{filters}&page=2")
+
+    assert f"/recherche?q=allocation&{filters}&page=2" in _Read(response.text).values("href")
+    assert "page 2" in _text(second)
+
+
+@pytest.mark.parametrize(("filters", "name", "said"), REFUSED)
+def test_a_filter_that_cannot_be_followed_says_so_beside_its_field(
+    client: FlaskClient, filters: str, name: str, said: str
+) -> None:
+    response = _get(client, f"/recherche?q=aide&{filters}")
+
+    page = _Read(response.text)
+    field = next(attributes for _, attributes in page.tags if attributes.get("id") == f"recherche-{name}")
+    assert response.status_code == 422
+    assert field["aria-invalid"] == "true"
+    assert field["aria-describedby"] in page.values("id")
+    assert f"#recherche-{name}" in page.values("href")
+    assert said in _text(response)
+    assert "résultat" not in _text(response)
+    assert ("input", "aide") in [(tag, attributes.get("value")) for tag, attributes in page.tags]
+
+
 def test_where_nothing_is_found_near_spellings_and_trees_are_offered(client: FlaskClient) -> None:
     text = _text(_get(client, "/recherche?q=chauffagiste+nucleaire"))
 
     assert "Aucun résultat" in text
     assert "Vouliez-vous dire" in text
     assert "parcourir l’arbre « Types d'aide »" in text
+
+
+@pytest.fixture
+def corrected(sqlite_url: str, tmp_path: Path) -> Iterator[Settings]:
+    """A nomenclature whose 1.0 is corrected by 1.1; 2.0 overtook both before the erratum came, and 2.1 is to come."""
+    settings = settings_for(tmp_path, sqlite_url)
+    store = Store(settings.database, settings.blobs)
+    wrong = [a_concept(code) for code in ("A", *TABS)]
+    right = [a_concept("A", definition=french("Ce que A désigne vraiment.")), *wrong[1:]]
+    mended = Decision("Coquille.", same_meaning=("A",))
+    published(store, a_release(*wrong))
+    published(store, a_release(*right, a_concept("B"), version="2.0", valid_from=date(2025, 1, 1)), decision=mended)
+    published(store, a_release(*right, version="1.1"), corrects="1.0", decision=mended)
+    later = (*right, a_concept("B"), a_concept("C"))
+    published(store, a_release(*later, version="2.1", valid_from=date(2099, 1, 1)))
+    yield settings
+    store.close()
+
+
+TABS = ("index", "changements", "a-propos")
+
+
+@pytest.mark.parametrize("code", TABS)
+def test_a_concept_coded_like_a_tab_has_its_page(corrected: Settings, code: str) -> None:
+    with running(corrected) as app:
+        concept = _get(app.test_client(), f"/nomenclatures/aides/{code}")
+        tab = _get(app.test_client(), f"/nomenclatures/aides/-/{code}")
+
+    assert f"Ce que {code} désigne." in _text(concept)
+    assert tab.status_code == 200
+    assert f"Ce que {code} désigne." not in _text(tab)
+    assert f'href="/nomenclatures/aides/-/{code}"' in tab.text
+
+
+@pytest.mark.parametrize(
+    ("version", "title", "said"),
+    [
+        ("1.0", "Vous lisez la version 1.0, corrigée par la version 1.1", "la version en vigueur (2.0)"),
+        ("1.1", "Vous lisez la version 1.1, qui n’est plus en vigueur", "du 1er janvier 2024 au 31 décembre 2024"),
+        ("2.0", "Vous lisez la version 2.0, choisie par l’adresse", "C’est aussi la version en vigueur aujourd’hui"),
+        ("2.1", "Vous lisez la version 2.1, pas encore en vigueur", "Elle s’appliquera à compter du 1er janvier 2099"),
+    ],
+)
+def test_every_page_of_a_release_says_what_it_is_today(
+    corrected: Settings, version: str, title: str, said: str
+) -> None:
+    pages = ("", "/A", *(f"/-/{tab}" for tab in TABS))
+    with running(corrected) as app:
+        client = app.test_client()
+        found = [_text(_get(client, f"/nomenclatures/aides{page}?release={version}")) for page in pages]
+
+    assert [text.count("Vous lisez") for text in found] == [1] * len(pages)
+    assert all(title in text and said in text for text in found)
+
+
+def test_a_corrected_page_leads_to_the_same_page_of_its_erratum(corrected: Settings) -> None:
+    with running(corrected) as app:
+        client = app.test_client()
+        links = _Read(_get(client, "/nomenclatures/aides/A?release=1.0").text).values("href")
+        erratum = _text(_get(client, "/nomenclatures/aides/A?release=1.1"))
+        states = _text(_get(client, "/nomenclatures/aides/-/changements")).partition("Toutes les versions")[2]
+
+    assert {"/nomenclatures/aides/A?release=1.1", "/nomenclatures/aides/A"} <= set(links)
+    assert "Ce que A désigne vraiment." in erratum
+    assert "remplacée, erratum de la 1.0" in states
+    assert "à venir" in states
+    assert "corrigée" in states
+
+
+def test_a_search_in_a_corrected_release_says_so_and_leads_to_the_erratum(corrected: Settings) -> None:
+    with running(corrected) as app:
+        found = _get(app.test_client(), "/recherche?q=aide&nomenclature=aides&release=1.0")
+
+    assert "Recherche dans la version Aides 1.0 (corrigée)." in _text(found)
+    assert "/recherche?q=aide&nomenclature=aides&release=1.1" in _Read(found.text).values("href")
+
+
+def test_a_withdrawn_release_says_so_and_why_and_stays_readable(corrected: Settings) -> None:
+    store = Store(corrected.database, corrected.blobs)
+    withdraw(store, "2.0", datetime(2026, 1, 15, 12, tzinfo=UTC))
+    store.close()
+
+    with running(corrected) as app:
+        client = app.test_client()
+        pinned = _text(_get(client, "/nomenclatures/aides/A?release=2.0"))
+        moving = _text(_get(client, "/nomenclatures/aides"))
+        chosen = _text(_get(client, "/recherche?q=aide&nomenclature=aides&release=2.0"))
+
+    assert "Version 2.0 retirée le 15 janvier 2026" in pinned
+    assert "Motif : Erreur." in pinned
+    assert "Lire la version en vigueur (1.1)" in pinned
+    assert "version 1.1 en vigueur depuis le 1er janvier 2024" in moving
+    assert "2.0, dès le 1er janvier 2025 (retirée)" in moving
+    assert "Recherche dans la version Aides 2.0 (retirée)." in chosen
 
 
 @pytest.mark.parametrize(

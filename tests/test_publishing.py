@@ -17,9 +17,9 @@ from sqlalchemy import event
 from registry import drafts, publishing, signing
 from registry.errors import AlreadyPublished, Busy, Conflict, Invalid, NotFound, VotesMissing
 from registry.formats import FORMATS
-from registry.model import Acceptance, Content, Decision, Group, french, texts
+from registry.model import Acceptance, Content, Decision, Group, VotingRules, french, texts
 from registry.store import Store
-from tests.factories import A_DAY, AN_INSTANT, a_concept, a_draft, a_nomenclature, a_release, published
+from tests.factories import A_DAY, AN_INSTANT, a_concept, a_draft, a_release, keys_of, published
 from tests.test_signing import GOLDEN_RELEASE
 
 RELEASE = a_release()
@@ -35,7 +35,7 @@ RICH_RELEASE = GOLDEN_RELEASE.with_heading(
 
 
 def publish(store: Store, draft: int, version: str = "1.0") -> None:
-    publishing.publish(store, draft, version=version, valid_from=A_DAY, issued=AN_INSTANT)
+    publishing.publish(store, draft, keys_of(store), version=version, valid_from=A_DAY, issued=AN_INSTANT)
 
 
 def nothing_is_published(store: Store) -> bool:
@@ -121,7 +121,8 @@ def test_a_warning_stops_publication_until_it_is_accepted_in_writing(store: Stor
 
 
 def test_a_nomenclature_that_votes_is_not_published_without_votes(store: Store) -> None:
-    draft = a_draft(store, a_release(nomenclature=a_nomenclature(votes=True)))
+    draft = a_draft(store, RELEASE)
+    store.set_voting_rules("aides", VotingRules(("dep-71",)))
 
     with pytest.raises(VotesMissing):
         publish(store, draft)
@@ -203,6 +204,7 @@ def test_a_file_that_can_not_be_written_leaves_nothing_and_a_retry_succeeds(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: str
 ) -> None:
     draft = a_draft(store, RELEASE)
+    keys_of(store)  # Made before anything fails.
     target, real = ("os.fsync", os.fsync) if call == "fsync" else ("pathlib.Path.replace", Path.replace)
     failures = 0
 

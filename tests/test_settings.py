@@ -48,6 +48,11 @@ def test_every_setting_is_read_from_its_variable() -> None:
         ("SOCLE_WORKERS", "many"),
         ("SOCLE_BASE_IRI", "socle.example/"),
         ("SOCLE_BASE_IRI", "https://socle.example"),
+        ("SOCLE_PUBLIC_URL", "https://socle.example"),
+        ("SOCLE_SMTP_URL", "smtp://"),
+        ("SOCLE_SMTP_URL", "smtp://mail.example:x"),
+        ("SOCLE_MAIL_FROM", "a@b.fr\r\nBcc: c@d.fr"),
+        ("SOCLE_OIDC_SCOPES", "email"),
         ("SOCLE_DATABASE_URL", "mysql://localhost/socle"),
         ("SOCLE_DATABASE_URL", "socle.db"),
     ],
@@ -67,6 +72,32 @@ def test_a_password_in_a_wrong_value_is_not_repeated() -> None:
 
     assert "SOCLE_DATABASE_URL" in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_token_is_neither_shown_nor_repeated() -> None:
+    found = read({"SOCLE_TOKEN": "reg_1_s3cret"})
+    with pytest.raises(WrongSetting) as caught:
+        read({"SOCLE_TOKEN": "s3cret"})
+
+    assert found.token == "reg_1_s3cret"
+    assert found.shown()["SOCLE_TOKEN"] == "***"
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_the_password_of_the_mail_server_is_neither_shown_nor_repeated() -> None:
+    found = read({"SOCLE_SMTP_URL": "smtp://socle:s3cret@mail.example:587"})
+    with pytest.raises(WrongSetting) as caught:
+        read({"SOCLE_SMTP_URL": "http://socle:s3cret@mail.example"})
+
+    assert found.shown()["SOCLE_SMTP_URL"] == "smtp://socle:***@mail.example:587"
+    assert "s3cret" not in str(caught.value)
+
+
+def test_links_lead_to_the_address_that_is_set_or_to_host_and_port() -> None:
+    assert read({"SOCLE_HOST": "::1", "SOCLE_PORT": "81"}).address == "http://[::1]:81/"
+    assert read({"SOCLE_PUBLIC_URL": "https://socle.example/"}).address == "https://socle.example/"
+    assert read({"SOCLE_PUBLIC_URL": "https://socle.example/"}).sender == "socle@socle.example"
 
 
 def test_a_variable_that_does_not_exist_is_refused_with_those_that_do() -> None:

@@ -15,6 +15,7 @@ from registry.errors import Invalid
 from registry.formats import FORMATS
 from registry.model import Decision, Release
 from registry.store import Store
+from tests.factories import keys_of
 from tests.shipped_files import ROOT, SLUGS, shipped_decision, shipped_document, shipped_item, shipped_release
 
 # The canonical form of a published release can't change: neither can these.
@@ -149,7 +150,7 @@ def _files(folder: Traversable, prefix: str) -> list[str]:
 def test_publishing_again_does_nothing(shipped_folder: Path, shipped_store: Store) -> None:
     before = shipped_store.log_entries()
 
-    assert shipped.publish(shipped_store) == 0
+    assert shipped.publish(shipped_store, keys_of(shipped_store)) == 0
     assert shipped_store.log_entries() == before
 
 

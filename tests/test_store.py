@@ -33,6 +33,7 @@ from tests.factories import (
     a_nomenclature,
     a_release,
     an_organisation,
+    keys_of,
     published,
 )
 
@@ -80,9 +81,6 @@ def a_full_store(store: Store) -> Store:
     withdraw(store, "1.0", datetime(2030, 1, 1, tzinfo=UTC))
     with store.database.writing() as connection:
         connection.execute(t.journal.insert().values(seq=1, sha256="0", entry="{}"))
-        connection.execute(t.signature.insert().values(seq=1, envelope="{}"))
-        connection.execute(t.checkpoint.insert().values(size=1, note=""))
-        connection.execute(t.key_set.insert().values(version=1, envelope="{}"))
     return store
 
 
@@ -476,7 +474,9 @@ def test_of_eight_threads_that_publish_one_version_one_wins(database_url: str, s
 
     def publish(number: int) -> None:
         try:
-            publishing.publish(stores[number], drafts[number], version="2.0", valid_from=SECOND.valid_from)
+            publishing.publish(
+                stores[number], drafts[number], keys_of(stores[number]), version="2.0", valid_from=SECOND.valid_from
+            )
             outcomes.append("published")
         except Conflict as error:
             outcomes.append(type(error).__name__)
@@ -500,12 +500,13 @@ from pathlib import Path
 from registry import publishing
 from registry.errors import Conflict
 from registry.store import Store
+from tests.factories import keys_of
 from tests.test_store import SECOND
 url, blobs, draft = sys.argv[1:]
 store = Store(url, Path(blobs))
 sys.stdin.read()
 try:
-    publishing.publish(store, int(draft), version="2.0", valid_from=SECOND.valid_from)
+    publishing.publish(store, int(draft), keys_of(store), version="2.0", valid_from=SECOND.valid_from)
     print("published")
 except Conflict:
     print("conflict")
@@ -538,6 +539,7 @@ def test_releases_of_different_nomenclatures_published_at_once_all_come_into_one
     def nomenclature(number: int) -> Nomenclature:
         return a_nomenclature(slug=f"aides-{number}", iri=f"https://socle.example/aides-{number}")
 
+    keys_of(store)  # Made once, before they all look for them.
     stores = [Store(database_url, tmp_path / "blobs") for _ in range(4)]
     threads = [
         threading.Thread(target=published, args=(other, a_release(nomenclature=nomenclature(number))))
@@ -610,10 +612,12 @@ def test_an_erratum_of_an_older_major_leaves_the_newest_release_where_it_was(sto
     for version, concepts, corrects in (("1.0", first, ""), ("2.0", newest, ""), ("1.1", mended, "1.0")):
         draft = drafts.from_content(store, "aides", Content(concepts, frozenset(), ()))
         if corrects:
-            publishing.publish(store, draft, version=version, valid_from=date(2024, 1, 1), corrects=corrects)
+            publishing.publish(
+                store, draft, keys_of(store), version=version, valid_from=date(2024, 1, 1), corrects=corrects
+            )
         else:
             day = date(2024, 1, 1) if version == "1.0" else date(2025, 1, 1)
-            publishing.publish(store, draft, version=version, valid_from=day)
+            publishing.publish(store, draft, keys_of(store), version=version, valid_from=day)
     erratum = store.edition("aides", "1.1")
 
     assert store.latest("aides").version == "2.0"
@@ -625,4 +629,4 @@ def test_an_erratum_of_an_older_major_leaves_the_newest_release_where_it_was(sto
     ] == [("1.0", ["A", "B"]), ("2.0", ["C"]), ("1.1", ["A"])]
     with pytest.raises(Invalid, match="date d'effet"):
         draft = drafts.from_content(store, "aides", Content({**newest, "D": a_concept("D")}, frozenset(), ()))
-        publishing.publish(store, draft, version="2.1", valid_from=date(2024, 6, 1))
+        publishing.publish(store, draft, keys_of(store), version="2.1", valid_from=date(2024, 6, 1))

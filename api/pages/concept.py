@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from flask import Blueprint, Response
 
@@ -44,7 +45,7 @@ def concept(slug: str, code: str) -> Response:
         path=_path(nodes, code),
         nodes=nodes,
         events=events,
-        deprecated_in=_deprecated_in(events, read.edition),
+        deprecated_in=_deprecated_in(events, read.line),
         successors=_successors(view.links_from, code),
         since=_since(read, view),
         uses=store.local_uses(slug, code, today()),
@@ -63,10 +64,10 @@ def _events(slug: str, code: str) -> list[Event]:
     return found[::-1]
 
 
-def _deprecated_in(events: list[Event], edition: Edition) -> Edition | None:
-    """The last release up to the one read that deprecated the concept, or brought it in deprecated."""
+def _deprecated_in(events: list[Event], line: set[str]) -> Edition | None:
+    """The last release that deprecated the concept, or brought it in deprecated, of those that led to the one read."""
     for event in events:
-        if event.edition.number > edition.number:
+        if event.edition.version not in line:
             continue
         before, after = event.change.before, event.change.after
         was_active = before is None or before.status == "active"
@@ -87,7 +88,7 @@ def _path(nodes: list[tree.Node], code: str) -> list[tree.Node]:
 
 def _since(read: Shown, view: ConceptView) -> ConceptView | None:
     """The concept in the release in force today, if an older one is read and it was deprecated or replaced since."""
-    if read.in_force is None or read.edition.number >= read.in_force.number:
+    if read.in_force is None or _order(read.edition) >= _order(read.in_force):
         return None
     try:
         now = current.store().concept(read.edition.nomenclature, read.in_force.version, view.concept.code)
@@ -95,3 +96,8 @@ def _since(read: Shown, view: ConceptView) -> ConceptView | None:
         return None
     learnt = set(now.links_from) - set(view.links_from)
     return now if learnt or now.concept.status != view.concept.status else None
+
+
+def _order(edition: Edition) -> tuple[date, int]:
+    """By day, then by number: an erratum of an old release is issued after the release that overtook it."""
+    return edition.valid_from, edition.number

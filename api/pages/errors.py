@@ -9,6 +9,7 @@ from typing import Any
 from flask import Response, g, render_template, request, url_for
 
 from api.pages.wording import day
+from api.sessions import NotMeant
 from registry.errors import Invalid, NotFound
 
 _TEXTS = {
@@ -22,6 +23,10 @@ _TEXTS = {
     500: ("Le service a rencontré une erreur", "Ce n’est pas de votre fait. L’erreur est enregistrée."),
     503: ("Service momentanément indisponible", "Réessayez dans quelques instants."),
 }
+_NOT_MEANT = (
+    "Formulaire périmé",
+    "Ce formulaire n’est plus valable, ou ne vient pas de ce site. Revenez à la page précédente et rechargez-la.",
+)
 _NOT_FOUND = {
     "nomenclature": ("Nomenclature introuvable", "Aucune nomenclature ne porte ce nom."),
     "release": ("Version introuvable", "Cette nomenclature n’a pas la version demandée."),
@@ -34,6 +39,8 @@ def page(error: Exception, problem: Response) -> Response:
     status = problem.status_code
     title, text = _TEXTS.get(status, _TEXTS[500] if status >= 500 else _TEXTS[400])
     detail, ways = "", []
+    if isinstance(error, NotMeant):
+        title, text = _NOT_MEANT
     if isinstance(error, NotFound):
         title, text = _NOT_FOUND.get(error.kind, (title, text))
         ways = list(_ways(error))

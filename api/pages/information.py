@@ -1,4 +1,4 @@
-"""The pages that the law asks for: accessibility, site map, legal notice; and how to ask for a change."""
+"""The pages that the law asks for: accessibility, site map, legal notice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ def add_to(pages: Blueprint) -> None:
     pages.add_url_rule("/accessibilite", "accessibility", accessibility)
     pages.add_url_rule("/plan-du-site", "site_map", site_map)
     pages.add_url_rule("/mentions-legales", "legal_notice", legal_notice)
-    pages.add_url_rule("/demandes", "proposals", proposals)
 
 
 def accessibility() -> Response:
@@ -29,8 +28,3 @@ def site_map() -> Response:
 def legal_notice() -> Response:
     """Who publishes, under which licences, what is kept of visitors."""
     return page("legal_notice.html")
-
-
-def proposals() -> Response:
-    """How to ask for a change while there is no form yet."""
-    return page("proposals.html", nomenclatures=current.store().nomenclatures())

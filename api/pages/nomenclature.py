@@ -10,21 +10,23 @@ from api import current
 from api.pages import shown, tree
 from api.pages.rendering import page, page_number
 from api.pages.shown import Shown
+from api.pages.wording import FORMATS
 from registry import analysis
 from registry.errors import NotFound
 from registry.model import Concept, Edition
 from registry.store import Store
+from registry.store.releases import Rendition
 
 _MOST_ENTRIES = 1_000
 _CHANGES_A_PAGE = 100
 
 
 def add_to(pages: Blueprint) -> None:
-    """Serve the four tabs."""
+    """Serve the four tabs. No code begins with a hyphen: what is below ``/-/`` can't hide a concept."""
     pages.add_url_rule("/nomenclatures/<slug>", "nomenclature", hierarchy)
-    pages.add_url_rule("/nomenclatures/<slug>/index", "index", index)
-    pages.add_url_rule("/nomenclatures/<slug>/changements", "changes", changes)
-    pages.add_url_rule("/nomenclatures/<slug>/a-propos", "about", about)
+    pages.add_url_rule("/nomenclatures/<slug>/-/index", "index", index)
+    pages.add_url_rule("/nomenclatures/<slug>/-/changements", "changes", changes)
+    pages.add_url_rule("/nomenclatures/<slug>/-/a-propos", "about", about)
 
 
 def hierarchy(slug: str) -> Response:
@@ -112,8 +114,14 @@ def about(slug: str) -> Response:
         "about.html",
         **_heading(read),
         decision=store.decision(slug, version),
-        files=store.renditions(slug, version),
+        files=sorted(store.renditions(slug, version), key=_place),
     )
+
+
+def _place(file: Rendition) -> tuple[int, str]:
+    """Where a file stands in the list: those that people open come first."""
+    known = [*FORMATS]
+    return known.index(file.format) if file.format in known else len(known), file.format
 
 
 def _heading(read: Shown) -> dict[str, Any]:

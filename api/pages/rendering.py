@@ -14,6 +14,18 @@ def page(template: str, **context: Any) -> Response:
     return answer(render_template(template, **context).encode(), media_type="text/html")
 
 
+def form(template: str, status: int = 200, **context: Any) -> Response:
+    """The rendered template with a form that is this browser's alone, so that it is not kept."""
+    response = Response(render_template(template, **context), status, mimetype="text/html")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def refused(template: str, **context: Any) -> Response:
+    """The rendered template where a form is to be mended, which says so by its status and is not kept."""
+    return form(template, 422, **context)
+
+
 def page_number() -> int:
     """Which page of a list the request asks for; the first, if it asks for nothing that makes sense."""
     text = request.args.get("page", "")

@@ -47,6 +47,18 @@ RELATIONS = {
 }
 """What a local code is, seen from the shared concept."""
 
+STATES = {"active": "Actifs", "deprecated": "Obsolètes"}
+"""Concepts by their status, to choose among them."""
+
+RELEASE_STATES = {
+    "withdrawn": "retirée",
+    "inForce": "en vigueur",
+    "corrected": "corrigée",
+    "coming": "à venir",
+    "past": "remplacée",
+}
+"""What a release is today."""
+
 WHY = {
     "code": "le code",
     "label": "un autre nom",
@@ -61,6 +73,7 @@ WHY = {
 """Why a concept was found."""
 
 FORMATS = {
+    "xlsx": ("Tableur (Excel, LibreOffice)", "se modifie à l’aide de listes, et se renvoie"),
     "csv-excel": ("Tableur (CSV pour Excel)", "s’ouvre d’un double-clic"),
     "csv": ("CSV", "UTF-8, virgules, pour les logiciels"),
     "json": ("JSON", "pour les logiciels"),
@@ -115,6 +128,27 @@ def size(number: int) -> str:
 def is_address(value: str) -> bool:
     """Whether a text from the data may be a link's target; nothing but the web's own schemes is."""
     return value.startswith(("https://", "http://"))
+
+
+PROPOSALS = {
+    "received": ("reçue", ""),
+    "studied": ("à l’étude", "info"),
+    "retained": ("retenue", "info"),
+    "declined": ("non retenue", "warning"),
+    "released": ("publiée", "success"),
+}
+"""What became of a proposal, and the kind of its badge."""
+
+ROLES = {
+    "reader": "lecture",
+    "mapper": "correspondances",
+    "proposer": "demandes d’évolution",
+    "editor": "rédaction",
+    "member": "vote",
+    "secretary": "secrétariat",
+    "administrator": "administration",
+}
+"""What a role lets somebody do."""
 
 
 FILTERS: dict[str, Callable[..., Any]] = {

@@ -52,13 +52,16 @@ function combobox(form) {
     const where = new URLSearchParams({ q: input.value, limit: 8 });
     const chosen = form.elements.nomenclature?.value;
     if (chosen) where.set("nomenclature", chosen);
-    const answer = input.value.trim() ? await fetch(`${form.dataset.combobox}?${where}`).catch(() => null) : null;
+    // Suggestions are of today: none where another release or day is searched.
+    const elsewhere = form.elements.release?.value || form.elements.at?.value;
+    const text = elsewhere ? "" : input.value.trim();
+    const answer = text ? await fetch(`${form.dataset.combobox}?${where}`).catch(() => null) : null;
     const items = answer?.ok ? (await answer.json()).items : [];
     if (turn !== asked) return;
     list.replaceChildren(...items.map(option));
     select(-1);
     show(items.length > 0 && document.activeElement === input);
-    said.textContent = input.value.trim() ? `${items.length || "Aucune"} suggestion${items.length > 1 ? "s" : ""}` : "";
+    said.textContent = text ? `${items.length || "Aucune"} suggestion${items.length > 1 ? "s" : ""}` : "";
   }
   input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(suggest, WAIT); });
   input.addEventListener("blur", () => show(false));

@@ -12,12 +12,16 @@ from registry.store.concepts import Concepts
 from registry.store.crosswalks import Crosswalks
 from registry.store.database import SCHEMA, Database, migrate
 from registry.store.drafts import Drafts
+from registry.store.impact import Impacts
 from registry.store.journal import Journal
+from registry.store.people import People
+from registry.store.proposals import Proposals
+from registry.store.votes import Votes
 
 __all__ = ["SCHEMA", "Store", "migrate"]
 
 
-class Store(Concepts, Drafts, Crosswalks, Journal):
+class Store(Concepts, Drafts, Votes, Crosswalks, Impacts, Journal, People, Proposals):
     """The registry's database and the files that it names. Thread-safe; values in, values out.
 
     Every method may raise Busy (try again) and Damaged (stored bytes or schema are not what they must be).

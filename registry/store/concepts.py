@@ -257,6 +257,15 @@ class Concepts(Releases):
                 left -= len(page) or 1
             return found
 
+    def withdrawals(self, *, slug: str | None, seq: int, limit: int) -> list[tuple[Edition, int]]:
+        """Releases withdrawn after the log entry ``seq``, each with the entry that says so, oldest first."""
+        query = EDITIONS.add_columns(t.withdrawal.c.seq.label("told_by")).where(t.withdrawal.c.seq > seq)
+        if slug is not None:
+            query = query.where(t.nomenclature.c.slug == slug)
+        with self.database.reading() as connection:
+            rows = connection.execute(query.order_by(t.withdrawal.c.seq).limit(limit))
+            return [(edition_of(row), row.told_by) for row in rows]
+
     def _passage(
         self, connection: Connection, slug: str, scheme: int | None, before: int, after: int, codes: set[str]
     ) -> ChangeSet:

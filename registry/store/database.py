@@ -8,7 +8,7 @@ an advisory lock first. Reads run without a transaction: what is published never
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,15 @@ _PRAGMAS = (
     "PRAGMA journal_size_limit = 67108864",
 )
 
+_POSTGRESQL = (
+    "statement_timeout=15000",
+    "lock_timeout=5000",
+    "timezone=UTC",
+    # Compiling a statement takes longer than all but the longest of ours; that one sorts and hashes by the megabyte.
+    "jit=off",
+    "work_mem=16MB",
+)
+
 
 def make_engine(url: str) -> Engine:
     """An engine with the settings that keep data whole; the SQLite file's folder is made if it is missing."""
@@ -46,7 +55,7 @@ def make_engine(url: str) -> Engine:
     return create_engine(
         url,
         pool_pre_ping=True,
-        connect_args={"options": "-c statement_timeout=15000 -c lock_timeout=5000 -c timezone=UTC"},
+        connect_args={"options": " ".join(f"-c {setting}" for setting in _POSTGRESQL)},
     )
 
 
@@ -78,11 +87,15 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for reads.
+        """A connection for reads; within ``writing``, by the same thread, they see what was written there.
 
         :raises Busy: if the database can't be reached now.
         :raises Damaged: if what answers is not a usable database.
         """
+        outer: Connection | None = getattr(self._current, "connection", None)
+        if outer is not None:
+            yield outer
+            return
         with _named_errors(), self._reads.connect() as connection:
             yield connection
 
@@ -101,15 +114,29 @@ class Database:
             return
         if not self._writers.acquire(timeout=30):
             raise Busy("too many writers")
+        undone: list[Callable[[], None]] = []
+        self._current.if_undone = undone
+        done = False
         try:
             with _named_errors(), self.engine.execution_options(writes=True).begin() as connection:
                 if not self.is_sqlite:
                     connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
                 self._current.connection = connection
                 yield connection
+            done = True
         finally:
             self._current.connection = None
             self._writers.release()
+            for write in () if done else undone:
+                write()
+
+    def if_undone(self, write: Callable[[], None]) -> None:
+        """Have something written on its own if the transaction that this thread is in comes to nothing.
+
+        Outside of a transaction there is nothing that could.
+        """
+        if getattr(self._current, "connection", None) is not None:
+            self._current.if_undone.append(write)
 
     def schema(self) -> str:
         """The version of the schema in the database; the empty string if it has none."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, true, update
 
 from registry import signing
 from registry.errors import AlreadyPublished, Conflict, Damaged, NotFound
@@ -22,6 +22,7 @@ from registry.model import (
 from registry.store import tables as t
 from registry.store.blobs import Blob, Blobs
 from registry.store.database import Database
+from registry.store.seals import Appending, Seals
 from registry.store.states import (
     decision_from,
     decision_json,
@@ -29,6 +30,9 @@ from registry.store.states import (
     heading_json,
     write_states,
 )
+
+if TYPE_CHECKING:
+    from registry.keys import Keys
 
 
 class Rendition(NamedTuple):
@@ -55,17 +59,16 @@ EDITIONS = (
     )
     .outerjoin(t.withdrawal, t.withdrawal.c.release_id == t.release.c.id)
 )
-_STAMP = select(
-    *(
-        select(func.coalesce(func.max(column), 0)).scalar_subquery()
-        for column in (t.log.c.seq, t.nomenclature.c.id, t.list_edition.c.id, t.crosswalk_edition.c.id)
-    )
+_PUBLISHED = (t.log.c.seq, t.nomenclature.c.id, t.list_edition.c.id, t.crosswalk_edition.c.id)
+_STAMP, _STAMP_OF_ALL = (
+    select(*(select(func.coalesce(func.max(column), 0)).scalar_subquery() for column in columns))
+    for columns in (_PUBLISHED, (*_PUBLISHED, t.journal.c.seq))
 )
 _EDITIONS_OF = EDITIONS.where(t.nomenclature.c.slug == bindparam("slug")).order_by(t.release.c.number)
 _EDITION = EDITIONS.where(t.nomenclature.c.slug == bindparam("slug"), t.release.c.version == bindparam("version"))
 
 
-class Releases:
+class Releases(Seals):
     """What the store says of nomenclatures, releases and concepts."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
@@ -196,21 +199,15 @@ class Releases:
 
     # The log
 
-    def log_entries(self, after: int = 0, limit: int = 1000) -> list[bytes]:
-        """Entries of the release log as they were sealed, after the entry ``after``."""
-        with self.database.reading() as connection:
-            query = select(t.log.c.entry).where(t.log.c.seq > after).order_by(t.log.c.seq).limit(limit)
-            return [row.entry.encode() for row in connection.execute(query)]
-
-    def head(self) -> int:
-        """How many entries the release log has: it names the state of everything that is derived."""
-        with self.database.reading() as connection:
-            return int(connection.execute(select(func.coalesce(func.max(t.log.c.seq), 0))).scalar_one())
-
     def stamp(self) -> tuple[int, ...]:
         """A value that changes whenever anything published changes; cheap to ask for."""
         with self.database.reading() as connection:
             return tuple(connection.execute(_STAMP).one())
+
+    def stamp_of_all(self) -> tuple[int, ...]:
+        """A value that changes whenever anything changes, published or not; as cheap."""
+        with self.database.reading() as connection:
+            return tuple(connection.execute(_STAMP_OF_ALL).one())
 
     def manifest(self, slug: str, version: str) -> bytes:
         """The manifest of a release: canonical JSON, as it stands in the log.
@@ -233,6 +230,7 @@ class Releases:
     def add_release(
         self,
         release: Release,
+        keys: Keys,
         *,
         base: str,
         corrects: str,
@@ -241,15 +239,18 @@ class Releases:
         canonical: Rendition,
         renditions: Sequence[Rendition],
         draft_id: int | None,
+        draft_revision: int | None = None,
         canonical_name: str,
         file_name: Callable[[Rendition], str],
     ) -> Edition:
-        """Make a release exist: rows, manifest and log entries in one transaction, the only publication point.
+        """Make a release exist: rows, signed manifest and log entries in one transaction, the only publication point.
 
-        ``base`` is the version that was last when the content was made (empty: none was).
+        ``base`` is the version that was last when the content was made (empty: none was); ``draft_revision`` the state
+        of the draft that was read, so that nothing which was changed since is lost.
 
         :raises AlreadyPublished: if this version exists.
-        :raises Conflict: if another release has come since, or the draft is not open.
+        :raises Conflict: if another release has come since, or the draft is not what it was, or over.
+        :raises KeyRefused: if the keys can't sign.
         """
         nomenclature = release.nomenclature
         with self.database.writing() as connection:
@@ -267,8 +268,8 @@ class Releases:
                 )
             number = last.number + 1 if last else 1
             follows = next((edition.number for edition in editions if edition.version == (corrects or base)), 0)
-            head = connection.execute(select(t.log).order_by(t.log.c.seq.desc()).limit(1)).one_or_none()
-            seq, previous = (head.seq + 1, head.sha256) if head else (1, signing.FIRST)
+            log = Appending(connection, keys)
+            seq = log.seq
             described = {
                 "name": canonical_name,
                 "media_type": canonical.media_type,
@@ -279,16 +280,17 @@ class Releases:
                 release,
                 seq=seq,
                 issued=issued,
-                previous=previous,
+                previous=log.previous,
                 canonical=described,
                 decision=decision,
                 corrects=corrects,
             )
+            log.add(manifest)
             others = signing.renditions(
                 release,
-                seq=seq + 1,
+                seq=log.seq,
                 issued=issued,
-                previous=signing.sha256(manifest),
+                previous=log.previous,
                 files=[
                     {
                         "name": file_name(rendition),
@@ -299,10 +301,7 @@ class Releases:
                     for rendition in renditions
                 ],
             )
-            for position, entry in ((seq, manifest), (seq + 1, others)):
-                connection.execute(
-                    insert(t.log).values(seq=position, sha256=signing.sha256(entry), entry=entry.decode())
-                )
+            log.add(others)
             write_states(connection, scheme, last.number if last else 0, number, release)
             release_id = connection.execute(select(func.coalesce(func.max(t.release.c.id), 0) + 1)).scalar_one()
             connection.execute(
@@ -341,14 +340,36 @@ class Releases:
             if draft_id is not None:
                 closed = connection.execute(
                     update(t.draft)
-                    .where(t.draft.c.id == draft_id, t.draft.c.state == "open")
-                    .values(state="published", release_id=release_id)
+                    .where(
+                        t.draft.c.id == draft_id,
+                        t.draft.c.state.in_(("open", "approved", "scheduled")),
+                        true() if draft_revision is None else t.draft.c.revision == draft_revision,
+                    )
+                    .values(state="published", release_id=release_id, revision=t.draft.c.revision + 1)
                 )
                 if closed.rowcount != 1:
-                    raise Conflict(f"draft {draft_id} is not open")
+                    raise Conflict(f"draft {draft_id} was changed, or published, meanwhile")
             return edition_of(
                 connection.execute(_EDITION, {"slug": nomenclature.slug, "version": release.version}).one()
             )
+
+    def withdraw_release(self, slug: str, version: str, why: str, at: datetime, keys: Keys) -> Edition:
+        """Say in the log, for all to see, that a release is faulty and why: it stays, and is no longer in force.
+
+        :raises NotFound: if there is no such release.
+        :raises Conflict: if it is withdrawn already.
+        :raises KeyRefused: if the keys can't sign.
+        """
+        release_id, _, heading = self._release(slug, version)
+        with self.database.writing() as connection:
+            if connection.execute(select(t.withdrawal.c.at).where(t.withdrawal.c.release_id == release_id)).first():
+                raise Conflict(f"{slug}@{version} is withdrawn already")
+            log = Appending(connection, keys)
+            connection.execute(
+                insert(t.withdrawal).values(release_id=release_id, at=signing.instant(at), why=why, seq=log.seq)
+            )
+            log.add(signing.withdrawal(heading, version, seq=log.seq, issued=at, previous=log.previous, why=why))
+            return edition_of(connection.execute(_EDITION, {"slug": slug, "version": version}).one())
 
     # Shared by the methods above
 

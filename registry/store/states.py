@@ -186,7 +186,6 @@ def heading_json(nomenclature: Nomenclature) -> str:
             "code_pattern": nomenclature.code_pattern,
             "level_titles": nomenclature.level_titles,
             "generic": nomenclature.generic,
-            "votes": nomenclature.votes,
         }
     ).decode()
 
@@ -197,6 +196,8 @@ def heading_from(document: str) -> Nomenclature:
     for key in ("title", "description"):
         found[key] = texts((tag, text) for tag, text in found[key])
     found["level_titles"] = tuple(found["level_titles"])
+    # Rows of schema 0001 say here whether votes are asked for, which voting rules beside the nomenclature say now.
+    found.pop("votes", None)
     return Nomenclature(**found)
 
 
@@ -209,4 +210,11 @@ def decision_from(document: str) -> Decision:
     """A decision from what is stored."""
     found = orjson.loads(document)
     accepted = (Acceptance(item["rule"], item["reason"], tuple(item["codes"])) for item in found["accepted"])
-    return Decision(found["basis"], tuple(found["same_meaning"]), tuple(accepted))
+    return Decision(
+        found["basis"],
+        tuple(found["same_meaning"]),
+        tuple(accepted),
+        tuple(found.get("acts") or ()),
+        tuple((organisation, choice) for organisation, choice in found.get("votes") or ()),
+        found.get("submission", ""),
+    )

@@ -176,6 +176,7 @@ draft = _table(
     _integer("round", server_default="0"),
     _text("ballot", server_default=""),
     _text("publish_at", server_default=""),
+    _text("scheduled_by", server_default=""),
     CheckConstraint(
         "state IN ('open', 'submitted', 'approved', 'rejected', 'scheduled', 'published', 'withdrawn')", name="state"
     ),
@@ -271,7 +272,7 @@ mapping = _table(
         name="relation",
     ),
     CheckConstraint("(relation = 'noMatch') = (target_code = '')", name="no_match_has_no_target"),
-    Index(None, "crosswalk_edition_id", "target_code"),
+    Index(None, "target_code", "crosswalk_edition_id", "local_code"),
     sqlite_with_rowid=False,
 )
 

@@ -23,6 +23,7 @@ def upgrade() -> None:
     _people()
     _chains()
     _committee()
+    _impact()
     never_changes("journal", (("seq",), ("sha256",)))
     never_changes("signature", (("seq",),))
     never_changes("checkpoint", (("size",),))
@@ -156,6 +157,7 @@ def _committee() -> None:
         _integer("round", default="0"),
         _text("ballot", default=""),
         _text("publish_at", default=""),
+        _text("scheduled_by", default=""),
     ):
         op.add_column("draft", column)
     for column in (_integer("revision", default="1"), _text("editor", default="")):
@@ -237,4 +239,17 @@ def _committee() -> None:
         _text("body"),
         _text("at"),
         _key("idempotency", "actor", "key"),
+    )
+
+
+def _impact() -> None:
+    """Let mappings be found by their target in all crosswalks at once, and counted in the index alone.
+
+    It finds those of one edition as well as the index that it replaces.
+    """
+    op.drop_index("ix_mapping_crosswalk_edition_id_target_code", "mapping")
+    op.create_index(
+        "ix_mapping_target_code_crosswalk_edition_id_local_code",
+        "mapping",
+        ["target_code", "crosswalk_edition_id", "local_code"],
     )
