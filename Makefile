@@ -91,7 +91,7 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 
 # The tests of signing in run a real OpenID provider, which is written for Node.
 $(OIDC): tests/oidc/package-lock.json
-	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } >/dev/null || { \
+	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null || { \
 		echo "The tests of signing in need npm and Node 20 or later"; exit 1; }
 	@echo "Installing the OpenID provider of the tests"
 	@npm ci --prefix tests/oidc --silent --no-audit --no-fund --ignore-scripts

@@ -138,7 +138,8 @@ def _socle_error(error: SocleError) -> Response:
         more = error.details
     if status >= 500:
         _log.error("%s %s: %s", request.method, request.path[:200], error)
-    detail = "" if isinstance(error, Invalid) else str(error)
+    # A key's error names the folder of the keys, which is for whoever reads the log.
+    detail = "" if isinstance(error, Invalid | KeyRefused) else str(error)
     return problem(status, name, title, detail, french=french, **more)
 
 

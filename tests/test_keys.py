@@ -14,11 +14,12 @@ from securesystemslib.dsse import Envelope
 
 from cli.main import main
 from registry import doctor, keys, verification
-from registry.errors import Conflict, Forbidden, KeyRefused
+from registry.errors import Conflict, Damaged, Forbidden, KeyRefused
 from registry.keys import Keys, Role
 from registry.store import Store
 from registry.verification import Trust, Unverified, canonical, sha256
 from tests.factories import AN_INSTANT, a_draft, a_member, a_release, keys_of, published, the_operator
+from tests.test_doctor import Patient
 
 REGISTRY = "https://socle.example/"
 
@@ -138,6 +139,58 @@ def test_the_keys_of_another_registry_sign_nothing(store: Store, tmp_path: Path)
 
     assert len(store.log_entries()) == 2
     assert store.edition("aides", "1.0").withdrawn_at is None
+
+
+# --- A log that nobody signed, or that somebody altered ---------------------------------------------------------------
+
+
+def altered(store: Store, table: str, sql: str) -> None:
+    Patient(store, store.blobs.folder.parent, "").alter(table, sql)
+
+
+def test_the_log_of_an_older_registry_is_signed_beside_as_it_is(store: Store) -> None:
+    published(store, a_release())
+    published(store, a_release(version="1.1"))
+    entries, held = store.log_entries(), keys_of(store)
+    for table in ("signature", "checkpoint", "key_set"):
+        altered(store, table, f"DELETE FROM {table}")
+
+    signed = store.sign_log(held), store.sign_log(held)
+
+    assert signed == (4, 0)
+    assert store.log_entries() == entries
+    assert verified(store) == 4
+    assert all(store.checkpoint(size) for size in (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("table", "sql"),
+    [
+        ("log", "UPDATE log SET entry = replace(entry, 'Essai', 'Essay') WHERE seq = 1"),
+        ("signature", "DELETE FROM signature WHERE seq = 1"),
+        ("checkpoint", "DELETE FROM checkpoint WHERE size = 2"),
+        ("checkpoint", "UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 1) WHERE size = 2"),
+    ],
+)
+def test_a_log_that_somebody_altered_is_not_signed_over(store: Store, table: str, sql: str) -> None:
+    published(store, a_release())
+    altered(store, table, sql)
+
+    with pytest.raises(Damaged, match="release log"):
+        published(store, a_release(version="1.1"))
+
+    assert store.head() == 2
+
+
+def test_key_sets_that_somebody_put_into_the_database_sign_nothing(store: Store, tmp_path: Path) -> None:
+    published(store, a_release())
+    [false] = keys.generate(tmp_path / "false", REGISTRY).sets
+    altered(store, "key_set", f"UPDATE key_set SET envelope = '{false.decode()}'")
+
+    with pytest.raises(KeyRefused, match="another registry"):
+        published(store, a_release(version="1.1"))
+
+    assert store.head() == 2
 
 
 # --- Changing keys ----------------------------------------------------------------------------------------------------
