@@ -6,7 +6,7 @@ Flask signs, holds only what forms and the sign-in at a provider are checked aga
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request, session
@@ -16,11 +16,13 @@ from werkzeug.exceptions import Forbidden, HTTPException, SecurityError
 from wtforms import ValidationError
 
 from api import current
-from api.provider import Provider
 from registry import access, opening
 from registry.access import SESSION_LASTS, Actor, Session
 from registry.errors import SocleError, Unauthenticated
 from registry.settings import LOOPBACK, Settings
+
+if TYPE_CHECKING:
+    from api.provider import Provider
 
 COOKIE = "socle_session"
 FORM_COOKIE = "socle_form"
@@ -52,9 +54,15 @@ def install(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         WTF_CSRF_TIME_LIMIT=int(SESSION_LASTS.total_seconds()),
     )
-    app.extensions["socle.provider"] = Provider(settings) if settings.oidc_issuer else None
+    app.extensions["socle.provider"] = _provider(settings) if settings.oidc_issuer else None
     app.context_processor(lambda: {"visitor": visitor_name(), "csrf_token": generate_csrf})
     app.after_request(_keep_personal)
+
+
+def _provider(settings: Settings) -> Provider:
+    from api.provider import Provider  # It takes long to import, and only a registry with a provider needs it.
+
+    return Provider(settings)
 
 
 def provider() -> Provider | None:

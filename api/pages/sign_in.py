@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, redirect, request, session, url_for
 
 from api import access, current, sessions
 from api.pages.rendering import form
-from api.provider import Provider, Refused
 from registry import access as registry_access
 from registry.errors import NotFound, Unauthenticated
+
+if TYPE_CHECKING:
+    from api.provider import Provider
 
 NEXT = {"compte": "pages.account", "demande": "pages.proposal_form", "accueil": "pages.home"}
 """Where one can be led after signing in, by name: never an address, which could be another site's."""
@@ -59,6 +61,8 @@ def to_provider() -> Response:
 
 def from_provider() -> Response:
     """Sign in whom the provider vouches for, if all of its answer holds; else say so, and the journal why."""
+    from api.provider import Refused  # It takes long to import, and only a registry with a provider needs it.
+
     provider, kept = _provider(), session.pop(_KEPT, None)
     given = {name: request.args[name][:_LONGEST] for name in _PARAMETERS if name in request.args}
     if kept is None:
