@@ -22,7 +22,7 @@ run: $(STAMP) ## Set up, publish the shipped nomenclatures if absent, and serve 
 	@exec $(BIN)/socle serve --init
 
 test: $(STAMP) postgresql $(OIDC) check ## Set up what the tests need, run every check, then all tests on both databases
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: $(STAMP) ## Format, lint, types and import contracts
 	@echo "Checking format, lint, types and import contracts"

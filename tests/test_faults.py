@@ -136,14 +136,14 @@ def _calls_on(folder: Path, trace: str) -> Iterator[Call]:
 def test_a_publication_killed_on_sqlite_leaves_a_whole_release_or_none(
     sqlite_base: Base, batch: int, report: Report
 ) -> None:
-    assert _killed(sqlite_base, f"SIGKILL on SQLite, batch {batch}", rounds(6, 50), report)
+    assert _killed(sqlite_base, f"SIGKILL on SQLite, batch {batch}", rounds(3, 50), report)
 
 
 @pytest.mark.parametrize("batch", range(rounds(1, 2)))
 def test_a_publication_killed_on_postgresql_leaves_a_whole_release_or_none(
     postgres_base: Base, batch: int, report: Report
 ) -> None:
-    assert _killed(postgres_base, f"SIGKILL on PostgreSQL, batch {batch}", rounds(3, 25), report)
+    assert _killed(postgres_base, f"SIGKILL on PostgreSQL, batch {batch}", rounds(2, 25), report)
 
 
 def _killed(base: Base, name: str, count: int, report: Report) -> bool:
