@@ -16,6 +16,7 @@ from registry import access as registry_access
 from registry.access import KINDS, ROLES
 from registry.crosswalks import AS_KIND, COLLEGES, Organisation
 from registry.errors import NotFound
+from registry.formats.document import organisation_document
 
 blueprint = Routes("organisations", __name__, description="Who keeps local lists, votes or reads")
 
@@ -117,13 +118,4 @@ def _role(name: str) -> registry_access.Role:
 
 def _document(found: Organisation) -> dict[str, Any]:
     lists = sorted({edition.code_list.slug for edition in current.store().list_editions(found.slug)})
-    return {
-        "slug": found.slug,
-        "name": found.name,
-        "kind": found.kind,
-        "insee": found.insee,
-        "siret": found.siret,
-        "college": found.college,
-        "demonstration": found.demonstration,
-        "codeLists": [f"{found.slug}/{name}" for name in lists],
-    }
+    return {**organisation_document(found), "codeLists": [f"{found.slug}/{name}" for name in lists]}

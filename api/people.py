@@ -14,7 +14,8 @@ from api.reading import PageQuery, Query, Routes, cursor, listing, next_link, po
 from api.schemas import JournalEntrySchema, MeSchema, NewTokenSchema, PersonSchema, TokenSchema
 from api.schemas import listing as listing_schema
 from registry import access as registry_access
-from registry.access import MOST_DAYS, ROLES, Token
+from registry.access import MOST_DAYS, ROLES
+from registry.formats.document import token_document
 from registry.signing import instant
 
 blueprint = Routes("people", __name__, description="People as opaque ids, their tokens, and the journal")
@@ -105,7 +106,7 @@ def tokens(query: dict[str, Any]) -> Response:
     """List one's tokens, never their secrets, with the last use of each."""
     actor = access.actor()
     found = registry_access.tokens(current.store(), query.get("person", actor.person), actor=actor)
-    return answer(listing([_document(token) for token in found], len(found), None))
+    return answer(listing([token_document(token) for token in found], len(found), None))
 
 
 @blueprint.post("/tokens")
@@ -125,7 +126,7 @@ def create_token(body: dict[str, Any]) -> Response:
         label=body["label"],
         actor=actor,
     )
-    return access.done({**_document(token), "token": text}, 201)
+    return access.done({**token_document(token), "token": text}, 201)
 
 
 @blueprint.delete("/tokens/<int(max=2147483647):number>")
@@ -148,17 +149,3 @@ def journal(query: dict[str, Any]) -> Response:
     entries = [orjson.loads(entry) for entry in current.store().journal_entries(after, limit + 1)]
     token = cursor(str(entries[limit - 1]["seq"])) if len(entries) > limit else None
     return answer(listing(entries[:limit], None, token), links=next_link(token))
-
-
-def _document(token: Token) -> dict[str, Any]:
-    return {
-        "id": token.id,
-        "person": token.person,
-        "organisation": token.organisation,
-        "roles": list(token.roles),
-        "label": token.label,
-        "created": instant(token.created),
-        "expires": token.expires.isoformat(),
-        "revoked": instant(token.revoked) if token.revoked else None,
-        "lastUsed": instant(token.last_used) if token.last_used else None,
-    }

@@ -97,7 +97,7 @@ def fill(store: Store, release: Release, mappings: int) -> None:
 def _copy(connection: Connection, table: Table, rows: Iterator[tuple[Any, ...]]) -> None:
     """Write rows by COPY, which takes a third of the time of anything else."""
     raw = connection.connection.driver_connection
-    with raw.cursor() as cursor, cursor.copy(f"COPY {table.name} FROM STDIN") as copy:  # type: ignore[union-attr]
+    with raw.cursor() as cursor, cursor.copy(f"COPY {table.name} FROM STDIN") as copy:  # type: ignore[union-attr]  # psycopg's own.
         while batch := list(itertools.islice(rows, _BATCH)):
             copy.write("".join("\t".join(map(str, row)) + "\n" for row in batch))
 
@@ -105,7 +105,7 @@ def _copy(connection: Connection, table: Table, rows: Iterator[tuple[Any, ...]])
 def _insert(connection: Connection, table: Table, rows: Iterator[tuple[Any, ...]]) -> None:
     places = ", ".join("?" * len(table.columns))
     raw = connection.connection.driver_connection
-    raw.executemany(f"INSERT INTO {table.name} VALUES ({places})", rows)  # type: ignore[union-attr]
+    raw.executemany(f"INSERT INTO {table.name} VALUES ({places})", rows)  # type: ignore[union-attr]  # sqlite3's own.
 
 
 def draft_on(store: Store, release: Release, codes: Sequence[str]) -> int:

@@ -9,8 +9,9 @@ import click
 
 from cli import current, output
 from registry import access
-from registry.access import KINDS, MOST_DAYS, ROLES, Role, Token
+from registry.access import KINDS, MOST_DAYS, ROLES, Role
 from registry.crosswalks import AS_KIND, COLLEGES, Organisation
+from registry.formats.document import organisation_document, token_document
 from registry.signing import instant
 
 _ROLE = click.Choice(ROLES)
@@ -40,9 +41,9 @@ def organisation() -> None:
 @output.json_option
 def create(slug: str, name: str, kind: str, **given: str | None) -> None:
     """Make an organisation known; its college is that of its kind unless --college says another."""
-    made = Organisation(slug, name, kind, **{"college": AS_KIND, **_changes(given)})  # type: ignore[arg-type]
+    made = Organisation(slug, name, kind, **{"college": AS_KIND, **_changes(given)})  # type: ignore[arg-type]  # All given are texts.
     access.create_organisation(current.store(), made, actor=current.actor())
-    output.answer(_organisation_document(made), [f"organisme {slug} créé : {name}"])
+    output.answer(organisation_document(made), [f"organisme {slug} créé : {name}"])
 
 
 @organisation.command()
@@ -54,7 +55,7 @@ def create(slug: str, name: str, kind: str, **given: str | None) -> None:
 def update(slug: str, **given: str | None) -> None:
     """Change what is known of an organisation; its slug stays."""
     found = access.change_organisation(current.store(), slug, _changes(given), actor=current.actor())
-    output.answer(_organisation_document(found), [f"organisme {slug} modifié"])
+    output.answer(organisation_document(found), [f"organisme {slug} modifié"])
 
 
 def _changes(given: dict[str, str | None]) -> dict[str, str]:
@@ -68,7 +69,7 @@ def list_organisations() -> None:
     """List the organisations."""
     found = current.store().organisations()
     rows = ((one.slug, one.kind, one.college or "-", one.insee or "-", one.siret or "-", one.name) for one in found)
-    output.listing([_organisation_document(one) for one in found], output.table(rows))
+    output.listing([organisation_document(one) for one in found], output.table(rows))
 
 
 @organisation.command()
@@ -97,18 +98,6 @@ def leave(slug: str, person: str, roles: tuple[Role, ...]) -> None:
         for role in roles:
             access.leave(registry, found.id, slug, role, actor=actor)
     click.echo(f"{found.id} : plus {', '.join(roles)} de {slug}")
-
-
-def _organisation_document(found: Organisation) -> dict[str, Any]:
-    return {
-        "slug": found.slug,
-        "name": found.name,
-        "kind": found.kind,
-        "insee": found.insee,
-        "siret": found.siret,
-        "college": found.college,
-        "demonstration": found.demonstration,
-    }
 
 
 @click.group()
@@ -196,7 +185,7 @@ def create_token(person: str, organisation: str, roles: tuple[Role, ...], days: 
     made, text = access.create_token(
         registry, found.id, organisation, roles, days=days, label=label, actor=current.actor()
     )
-    output.answer({**_token_document(made), "token": text}, [text])
+    output.answer({**token_document(made), "token": text}, [text])
 
 
 @token.command("list")
@@ -218,7 +207,7 @@ def list_tokens(person: str | None) -> None:
         )
         for one in found
     )
-    output.listing([_token_document(one) for one in found], output.table(rows))
+    output.listing([token_document(one) for one in found], output.table(rows))
 
 
 @token.command()
@@ -227,20 +216,6 @@ def revoke(number: int) -> None:
     """End a token at once: one's own, or as an administrator anybody's."""
     access.revoke_token(current.store(), number, actor=current.actor())
     click.echo(f"jeton {number} révoqué")
-
-
-def _token_document(token: Token) -> dict[str, Any]:
-    return {
-        "id": token.id,
-        "person": token.person,
-        "organisation": token.organisation,
-        "roles": list(token.roles),
-        "label": token.label,
-        "created": instant(token.created),
-        "expires": token.expires.isoformat(),
-        "revoked": instant(token.revoked) if token.revoked else None,
-        "lastUsed": instant(token.last_used) if token.last_used else None,
-    }
 
 
 @click.command()

@@ -192,7 +192,7 @@ def _rdfxml(_: str) -> Reader:
             super().end_element_ns(name)
 
     # rdflib offers no other way to choose the XML reader.
-    rdfxml.make_parser = GuardedParser  # type: ignore[attr-defined, assignment]
+    rdfxml.make_parser = GuardedParser  # type: ignore[attr-defined, assignment]  # Put in place of theirs.
 
     def read(data: BinaryIO, out: BinaryIO) -> None:
         source = xmlreader.InputSource()

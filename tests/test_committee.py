@@ -770,7 +770,7 @@ def test_work_publishes_what_is_due(committee: Committee, socle: Callable[..., A
     number = committee.approved()
     at = datetime.now(UTC) + timedelta(seconds=1.5)
     scheduled = socle(committee.secretary, "publish", number, "--at", at.isoformat())
-    time.sleep(2)
+    time.sleep(2)  # Until the instant has passed: the command reads the real clock.
 
     done = CliRunner().invoke(main, ["work", "--once"])
 

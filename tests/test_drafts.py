@@ -117,9 +117,9 @@ def test_the_second_of_two_edits_of_a_concept_is_refused_and_shown_both(store: S
         drafts.put_concept(store, number, mine, actor=editor, tag=read.tag)
 
     shown = caught.value.details
-    definitions = [shown[side]["definition"] for side in ("yours", "theirs", "base")]  # type: ignore[index]
+    definitions = [shown[side]["definition"] for side in ("yours", "theirs", "base")]  # type: ignore[index]  # JSON.
     assert definitions == [{"fr": ["La mienne."]}, {"fr": ["L'autre."]}, {"fr": ["Ce que A désigne."]}]
-    assert [clash["field"] for clash in shown["clashes"]] == ["definition"]  # type: ignore[attr-defined]
+    assert [clash["field"] for clash in shown["clashes"]] == ["definition"]  # type: ignore[attr-defined]  # JSON.
     found = concept(store, number, "A")
     assert found is not None
     assert found.definition == french("L'autre.")
@@ -334,7 +334,7 @@ def test_a_rebase_changes_nothing_until_every_clash_is_resolved(store: Store, ed
     assert store.draft(number) == before
     drafts.rebase(store, number, {("A", "example"): "ours", ("A", "altLabel"): "theirs"}, actor=editor)
 
-    assert [clash["field"] for clash in caught.value.details["clashes"]] == ["altLabel"]  # type: ignore[attr-defined]
+    assert [clash["field"] for clash in caught.value.details["clashes"]] == ["altLabel"]  # type: ignore[attr-defined]  # JSON.
     found = concept(store, number, "A")
     assert found == a_concept("A", alt_label=french("Le leur"), example=french("Le mien"))
 

@@ -310,11 +310,11 @@ def test_a_key_set_is_signed_by_the_root_keys_before_it(tmp_path: Path) -> None:
         verification.key_sets([*held.sets, envelope])
 
     chain(signed_set(held, root))
-    chain(signed_set(both, [*root, *stolen["keyids"]], keys=named, roles=roles))  # type: ignore[misc]
+    chain(signed_set(both, [*root, *stolen["keyids"]], keys=named, roles=roles))  # type: ignore[misc]  # JSON.
     with pytest.raises(Unverified, match=r"jeu de clés 2 : il y faut 2 signature"):
         chain(signed_set(held, root[:1]))
     with pytest.raises(Unverified, match=r"jeu de clés 2 : il y faut 2 signature"):
-        chain(signed_set(both, stolen["keyids"], keys=named, roles=roles))  # type: ignore[arg-type]
+        chain(signed_set(both, stolen["keyids"], keys=named, roles=roles))  # type: ignore[arg-type]  # JSON.
     with pytest.raises(Unverified, match=r"jeu de clés 2 : il y faut 1 signature"):
         chain(signed_set(both, root, keys=named, roles=roles))
     with pytest.raises(Unverified, match=r"jeu de clés 2 : signé par une clé qui n'est pas une clé racine"):

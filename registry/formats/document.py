@@ -29,7 +29,9 @@ from registry.signing import instant
 
 if TYPE_CHECKING:
     # They import Whoosh, which takes long; whoever has hits has loaded it already.
+    from registry.access import Token
     from registry.candidates import Candidate
+    from registry.crosswalks import Organisation
     from registry.search import Document, Hit, Why
 
 LabelOf = Callable[[str], Texts]
@@ -351,3 +353,31 @@ def _kind(state: Mapping[str, Any]) -> LinkKind:
     if kind not in LINK_KINDS:
         raise ValueError(kind)
     return kind
+
+
+def token_document(token: Token) -> dict[str, Any]:
+    """An API token as its owner sees it: everything but the secret; instants are UTC."""
+    return {
+        "id": token.id,
+        "person": token.person,
+        "organisation": token.organisation,
+        "roles": list(token.roles),
+        "label": token.label,
+        "created": instant(token.created),
+        "expires": token.expires.isoformat(),
+        "revoked": instant(token.revoked) if token.revoked else None,
+        "lastUsed": instant(token.last_used) if token.last_used else None,
+    }
+
+
+def organisation_document(found: Organisation) -> dict[str, Any]:
+    """An organisation as everybody sees it."""
+    return {
+        "slug": found.slug,
+        "name": found.name,
+        "kind": found.kind,
+        "insee": found.insee,
+        "siret": found.siret,
+        "college": found.college,
+        "demonstration": found.demonstration,
+    }
