@@ -5,6 +5,7 @@ Migrating takes longer than most tests. So each worker migrates once, into a tem
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -75,12 +76,20 @@ def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def shipped_folder(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder (``socle.db``, ``blobs``, ``keys``) with all that is shipped, once per worker; copy it to write."""
-    folder = tmp_path_factory.mktemp("shipped")
-    shutil.copyfile(sqlite_template, folder / "socle.db")
-    found = Store(f"sqlite:///{folder / 'socle.db'}", folder / "blobs")
-    shipped.publish(found, keys_of(found))
-    found.close()
-    return folder
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    made = shared / "all-that-is-shipped"
+    with (shared / "shipped.lock").open("w") as lock:
+        # Whichever worker comes first makes it; the others wait for that, and each has a copy.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            unfinished = tmp_path_factory.mktemp("unfinished")
+            shutil.copyfile(sqlite_template, unfinished / "socle.db")
+            found = Store(f"sqlite:///{unfinished / 'socle.db'}", unfinished / "blobs")
+            shipped.publish(found, keys_of(found))
+            found.close()
+            unfinished.rename(made)
+    return shutil.copytree(made, tmp_path_factory.mktemp("shipped") / "data")
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ ROOT = "/api/v1"
 
 def addresses(client: FlaskClient) -> Iterator[str]:
     """Every pinned address of the registry; of the concepts a sample, or all where SOCLE_FUZZ is ``full``."""
+    every = os.environ.get("SOCLE_FUZZ") == "full"
 
     def items(path: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = client.get(f"{ROOT}{path}").get_json()["items"]
@@ -41,7 +42,7 @@ def addresses(client: FlaskClient) -> Iterator[str]:
             yield from (f"{base}/releases/{version}?format={name}" for name in FORMATS)
             yield from (f"{base}/export?release={version}&format={name}" for name in FORMATS)
             codes = [item["code"] for item in items(f"/nomenclatures/{slug}/concepts?release={version}&limit=1000")]
-            for code in codes[:: 1 if os.environ.get("SOCLE_FUZZ") == "full" else 20]:
+            for code in codes[:: 1 if every else 50]:
                 for name in ("json", "turtle", "rdfxml", "jsonld", "ntriples"):
                     yield f"{base}/concepts/{code}?release={version}&format={name}"
     for item in items("/crosswalks?limit=1000"):

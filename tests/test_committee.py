@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,8 +25,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from cli.main import main
-from registry import ballots, drafts, feed, keys, publishing
+from registry import ballots, drafts, editions, feed, keys, publishing
 from registry.access import Actor
+from registry.crosswalks import CodeList, LocalCode, Mapping
+from registry.editions import Source
 from registry.errors import Conflict, Forbidden, Invalid, NotFound, Stale, VotesMissing
 from registry.model import today
 from registry.store import Store
@@ -33,6 +37,7 @@ from registry.store.drafts import DraftHead
 from registry.votes import Attendance, Choice
 from tests.conftest import running, settings_for
 from tests.factories import (
+    A_DAY,
     a_concept,
     a_member,
     a_release,
@@ -545,6 +550,29 @@ def client(committee: Committee, folder: Path, database_url: str) -> Iterator[Fl
         yield app.test_client()
 
 
+def mapped_to_b(store: Store) -> None:
+    """A crosswalk of dep-01: its only code is exactly the shared B."""
+    source = Source(CodeList("dep-01", "solis", "Codes du logiciel"), [LocalCode("17", "Aide B")])
+    mapping = Mapping("17", "B", "exactMatch")
+    editions.publish(
+        store, source, "aides", [mapping], release="1.0", valid_from=A_DAY, author="dep-01", license="LO 2.0"
+    )
+
+
+def verified_offline(data: bytes, key_set: Path, folder: Path) -> None:
+    """An archive, in a folder without any database, passes the verifier that came in it, and fails once touched."""
+    place = folder / "chez l'éditeur"
+    zipfile.ZipFile(io.BytesIO(data)).extractall(place)
+    program = [sys.executable, "-I", "-B", str(place / "verification.py"), str(place), "--key", str(key_set)]
+
+    sound = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert (sound.returncode, "vérifié : https://socle.example/aides@2.0" in sound.stdout) == (0, True), sound.stderr
+    content = place / "nomenclature.nt"
+    content.write_bytes(content.read_bytes().replace(b"Aide C", b"Aide D"))
+    altered = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert (altered.returncode, "nomenclature.nt" in altered.stderr) == (1, True)
+
+
 class Caller:
     """Somebody who calls the API with a token of theirs."""
 
@@ -560,29 +588,56 @@ class Caller:
         return response.get_json() if str(response.mimetype).endswith("json") else response.get_data()
 
 
-def test_the_story_of_a_release_by_the_api(committee: Committee, client: FlaskClient) -> None:
+def test_the_story_of_a_release_by_the_api(committee: Committee, client: FlaskClient, folder: Path) -> None:
     store = committee.store
+    mapped_to_b(store)
     author, secretary = (Caller(client, store, actor) for actor in (committee.author, committee.secretary))
     members = {slug: Caller(client, store, committee.members[slug]) for slug in VOTERS}
+    asker = Caller(client, store, a_member(store, "proposer", organisation="dep-01"))
     began = client.get("/api/v1/changes?limit=1000").get_json()["cursor"]
 
-    # A draft; its checks fail; it is mended.
-    made = author("POST", "/drafts", 201, json={"nomenclature": "aides", "title": "Une aide de plus"})
+    # Somebody asks for it; the committee studies it.
+    asked = {"nomenclature": "aides", "code": "B", "what": "Remplacer B par C.", "why": "B n'existe plus."}
+    proposal = f"/proposals/{asker('POST', '/proposals', 201, json=asked)['id']}"
+    author("GET", proposal)
+    author("PATCH", proposal, json={"state": "studied"}, headers={"If-Match": author.etag})
+
+    # A draft; its checks fail; it is mended; it retains the proposal.
+    made = author("POST", "/drafts", 201, json={"nomenclature": "aides", "title": "C à la place de B"})
     address = f"/drafts/{made['draft']}"
     new = {"prefLabel": {"fr": "Aide C"}}
     author("PUT", f"{address}/concepts/C", 201, json=new, headers={"If-None-Match": "*"})
-    assert author("GET", f"{address}/problems")["items"][0]["rule"] == "concept_has_a_definition_or_scope_note"
+    old = author("GET", f"{address}/concepts/B")
+    author("PUT", f"{address}/concepts/B", json={**old, "status": "deprecated"}, headers={"If-Match": author.etag})
+    failed = author("GET", f"{address}/problems")["items"]
+    assert {problem["rule"] for problem in failed} == {
+        "concept_has_a_definition_or_scope_note",
+        "deprecated_has_successor_or_reason",
+    }
     author("GET", f"{address}/concepts/C")
     read = author.etag
     mended = {**new, "definition": {"fr": ["Ce que C désigne."]}}
     author("PUT", f"{address}/concepts/C", json=mended, headers={"If-Match": read})
     stale = author("PUT", f"{address}/concepts/C", 412, json=new, headers={"If-Match": read})
     assert (stale["theirs"]["definition"], stale["yours"]["definition"]) == ({"fr": ["Ce que C désigne."]}, {})
+    author("GET", address)
+    link = {"old": "B", "new": "C", "date": "2025-01-01", "kind": "same"}
+    author("PATCH", address, json={"linksAdded": [link]}, headers={"If-Match": author.etag})
     assert author("GET", f"{address}/problems")["total"] == 0
-    assert [one["code"] for one in author("GET", f"{address}/changes")["items"]] == ["C"]
+    assert [one["code"] for one in author("GET", f"{address}/changes")["items"]] == ["B", "C"]
+    author("GET", proposal)
+    retained = {"state": "retained", "draft": made["draft"]}
+    author("PATCH", proposal, json=retained, headers={"If-Match": author.etag})
+
+    # Whom it concerns, before the vote.
+    impact = author("GET", f"{address}/impact")
+    assert [(one["code"], one["action"], one["successor"]["code"]) for one in impact["codes"]] == [
+        ("B", "automatic", "C")
+    ]
+    assert [(one["organisation"], one["mappings"], one["byHand"]) for one in impact["items"]] == [("dep-01", 1, 0)]
 
     # Submitted; the author's vote is refused; two approvals; an edit voids them; two again.
-    submission = {"version": "1.1", "validFrom": "2025-01-01"}
+    submission = {"version": "2.0", "validFrom": "2025-01-01"}
     author("POST", f"{address}/submit", 403, json=submission)
     secretary("POST", f"{address}/submit", json=submission)
     author("POST", f"{address}/votes", 403, json={"choice": "approve"})
@@ -597,24 +652,42 @@ def test_the_story_of_a_release_by_the_api(committee: Committee, client: FlaskCl
     members["dep-01"]("POST", f"{address}/votes", json={"choice": "approve"})
     members["dgcs"]("POST", f"{address}/votes", json={"choice": "approve", "comment": "Conforme."})
 
-    # Published, once; a vendor sees it; withdrawn, still readable, marked.
+    # Published, once; a vendor sees it; who asked is answered.
     once = {"Idempotency-Key": "publication-1"}
     edition = secretary("POST", f"{address}/publish", 201, json={}, headers=once)
     assert secretary("POST", f"{address}/publish", 201, json={}, headers=once) == edition
     secretary("POST", f"{address}/publish", 409, json={})
     pulled = client.get(f"/api/v1/changes?since={began}").get_json()
-    assert [(one["type"], one.get("code")) for one in pulled["items"]] == [("release", None), ("change", "C")]
-    decision = client.get("/api/v1/nomenclatures/aides/releases/1.1/manifest").get_json()["decision"]
+    assert [(one["type"], one.get("code")) for one in pulled["items"]] == [
+        ("release", None),
+        ("change", "B"),
+        ("change", "C"),
+    ]
+    assert client.get("/api/v1/nomenclatures/aides/concepts/B").get_json()["replacedBy"][0]["code"] == "C"
+    answered = client.get(f"/api/v1{proposal}").get_json()
+    assert (answered["state"], answered["release"]) == ("released", "2.0")
+    decision = client.get("/api/v1/nomenclatures/aides/releases/2.0/manifest").get_json()["decision"]
     assert decision["acts"] == ["SSAA2412345D"]
     assert [vote["organisation"] for vote in decision["votes"]] == ["dep-01", "dgcs"]
-    author("POST", "/nomenclatures/aides/releases/1.1/withdraw", 403, json={"why": "Faute."})
-    secretary("POST", "/nomenclatures/aides/releases/1.1/withdraw", json={"why": "Un code manque."})
-    status = client.get("/api/v1/nomenclatures/aides/releases/1.1/status").get_json()
+
+    # Verified offline, by what the vendor has pulled and the key alone.
+    verified_offline(
+        client.get("/api/v1/nomenclatures/aides/export?release=2.0&format=archive").get_data(),
+        folder / "keys" / "1.json",
+        folder,
+    )
+
+    # Withdrawn, still readable, marked.
+    author("POST", "/nomenclatures/aides/releases/2.0/withdraw", 403, json={"why": "Faute."})
+    secretary("POST", "/nomenclatures/aides/releases/2.0/withdraw", json={"why": "Un code manque."})
+    status = client.get("/api/v1/nomenclatures/aides/releases/2.0/status").get_json()
     assert (status["status"], status["why"], status["inForce"]) == ("withdrawn", "Un code manque.", False)
-    assert client.get("/api/v1/nomenclatures/aides/concepts/C?release=1.1").status_code == 200
+    assert client.get("/api/v1/nomenclatures/aides/concepts/C?release=2.0").status_code == 200
     assert client.get("/api/v1/nomenclatures/aides/releases/current").headers["Location"].endswith("/1.0")
     told = client.get(f"/api/v1/changes?since={pulled['cursor']}").get_json()["items"]
     assert [(one["type"], one["why"]) for one in told] == [("withdrawal", "Un code manque.")]
+    page = client.get("/nomenclatures/aides?release=2.0").get_data(as_text=True)
+    assert "Un code manque." in page
 
     # The record is public, and holds no person.
     record = client.get("/api/v1/decisions?nomenclature=aides")
@@ -720,26 +793,44 @@ def socle(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> C
 
 def test_the_story_of_a_release_by_the_command(committee: Committee, socle: Callable[..., Any], tmp_path: Path) -> None:
     author, secretary, members = committee.author, committee.secretary, committee.members
+    mapped_to_b(committee.store)
+    asker = a_member(committee.store, "proposer", organisation="dep-01")
+
+    # Somebody asks for it; the committee studies it.
+    asked = ("--code", "B", "--what", "Remplacer B par C.", "--why", "B n'existe plus.")
+    proposal = socle(asker, "proposal", "create", "aides", *asked)["id"]
+    socle(asker, "proposal", "study", proposal, expected=1)
+    assert socle(author, "proposal", "study", proposal)["state"] == "studied"
 
     # A draft; its checks fail; it is mended, by hand and by file.
-    number = socle(author, "draft", "new", "aides", "--title", "Une aide de plus")["draft"]
+    number = socle(author, "draft", "new", "aides", "--title", "C à la place de B")["draft"]
     socle(author, "draft", "edit", number, "C", "--set", "prefLabel.fr=Aide C")
+    socle(author, "draft", "edit", number, "B", "--set", "status=deprecated")
     failed = socle(author, "draft", "check", number, expected=1)
-    assert [problem["rule"] for problem in failed["problems"]] == ["concept_has_a_definition_or_scope_note"]
+    assert {problem["rule"] for problem in failed["problems"]} == {
+        "concept_has_a_definition_or_scope_note",
+        "deprecated_has_successor_or_reason",
+    }
     socle(author, "draft", "edit", number, "C", "--set", "definition=Ce que C désigne.", "--add", "altLabel.fr=Autre C")
     (tmp_path / "c.json").write_text(json.dumps({"prefLabel": {"fr": "Aide C"}, "definition": {"fr": "Autrement."}}))
     tag = socle(author, "draft", "show", number, "C")["tag"]
     socle(author, "draft", "edit", number, "C", "--file", "c.json", "--tag", tag)
     socle(author, "draft", "edit", number, "C", "--set", "definition=Non.", "--tag", tag, expected=4)
+    socle(author, "draft", "edit", number, "--link", "B", "C", "2025-01-01", "same")
     exported = CliRunner().invoke(main, ["--as", author.person, "draft", "export", str(number), "--format", "csv"])
     (tmp_path / "edited.csv").write_text(exported.stdout.replace("Autrement.", "Ce que C désigne."))
     assert socle(author, "draft", "import", number, "edited.csv")["changed"] == ["C"]
     assert socle(author, "draft", "check", number)["total"] == 0
-    assert [one["code"] for one in socle(author, "draft", "diff", number)["items"]] == ["C"]
+    assert [one["code"] for one in socle(author, "draft", "diff", number)["items"]] == ["B", "C"]
     assert socle(author, "draft", "list", "--state", "open")["total"] == 1
+    assert socle(author, "proposal", "retain", proposal, number)["state"] == "retained"
+
+    # Whom it concerns, before the vote.
+    impact = socle(author, "draft", "impact", number)
+    assert [(one["code"], one["successor"]["code"], one["organisations"]) for one in impact["codes"]] == [("B", "C", 1)]
 
     # Submitted; the author's vote is refused; two approvals; an edit voids them; two again.
-    submission = ("draft", "submit", number, "--version", "1.1", "--valid-from", "2025-01-01")
+    submission = ("draft", "submit", number, "--version", "2.0", "--valid-from", "2025-01-01")
     socle(author, *submission, expected=1)
     socle(secretary, *submission)
     socle(author, "draft", "vote", number, "approve", expected=1)
@@ -752,17 +843,25 @@ def test_the_story_of_a_release_by_the_command(committee: Committee, socle: Call
     socle(members["dep-01"], "draft", "vote", number, "approve", "--comment", "Conforme.")
     socle(members["dgcs"], "draft", "vote", number, "approve")
 
-    # Published; a vendor sees it; withdrawn, still readable, marked.
-    assert socle(secretary, "publish", number)["version"] == "1.1"
-    socle(author, "withdraw-release", "aides@1.1", "--why", "Faute.", expected=1)
-    socle(secretary, "withdraw-release", "aides@1.1", "--why", "Un code manque.")
-    told = socle(secretary, "changes")["items"]
-    assert [one["type"] for one in told][-3:] == ["release", "change", "withdrawal"]
+    # Published; a vendor sees it; who asked is answered; it is verified without the registry.
+    assert socle(secretary, "publish", number)["version"] == "2.0"
+    assert [one["type"] for one in socle(secretary, "changes")["items"]][-3:] == ["release", "change", "change"]
+    assert [(one["state"], one["release"]) for one in socle(asker, "proposal", "list")["items"]] == [
+        ("released", "2.0")
+    ]
+    exporting = ["export", "aides@2.0", "--format", "archive", "-o", "aides.zip"]
+    assert CliRunner().invoke(main, exporting).exit_code == 0
+    verified_offline((tmp_path / "aides.zip").read_bytes(), tmp_path / "keys" / "1.json", tmp_path)
+
+    # Withdrawn, still readable, marked.
+    socle(author, "withdraw-release", "aides@2.0", "--why", "Faute.", expected=1)
+    socle(secretary, "withdraw-release", "aides@2.0", "--why", "Un code manque.")
+    assert [one["type"] for one in socle(secretary, "changes")["items"]][-1] == "withdrawal"
     assert [(one["version"], one["status"]) for one in socle(secretary, "releases", "aides")["items"]] == [
         ("1.0", "published"),
-        ("1.1", "withdrawn"),
+        ("2.0", "withdrawn"),
     ]
-    assert socle(secretary, "show", "aides/C", "--release", "1.1")["code"] == "C"
+    assert socle(secretary, "show", "aides/C", "--release", "2.0")["code"] == "C"
     assert [one["outcome"] for one in socle(secretary, "decisions")["items"]] == ["approved", "approved"]
 
 

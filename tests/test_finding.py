@@ -96,12 +96,14 @@ def test_an_earlier_release_has_an_index_of_its_own(store: Store, tmp_path: Path
     assert new is finding.current_index(store, tmp_path / "index", TODAY)
 
 
-def test_indexes_of_other_releases_are_kept_up_to_a_bound(store: Store, tmp_path: Path) -> None:
+def test_indexes_of_other_releases_are_kept_up_to_a_bound(sqlite_url: str, tmp_path: Path) -> None:
+    store = Store(sqlite_url, tmp_path / "blobs")
     editions = [published(store, a_release(version=f"1.{number}")) for number in range(11)]
 
     for edition in editions:
         finding.index_of(store, tmp_path / "index", [edition], TODAY)
     again = finding.index_of(store, tmp_path / "index", editions[:1], TODAY)
+    store.close()
 
     assert len(list((tmp_path / "index" / "others").iterdir())) == 8
     assert again.search("aide a").hits[0].document.version == "1.0"
