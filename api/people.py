@@ -11,7 +11,7 @@ from flask import Response
 from api import access, current
 from api.caching import answer
 from api.reading import PageQuery, Query, Routes, cursor, listing, next_link, position
-from api.schemas import JournalEntrySchema, MeSchema, NewTokenSchema, PersonSchema, TokenSchema
+from api.schemas import JournalEntrySchema, MeSchema, NewTokenSchema, PersonSchema, SeenSchema, TokenSchema
 from api.schemas import listing as listing_schema
 from registry import access as registry_access
 from registry.access import MOST_DAYS, ROLES
@@ -75,6 +75,26 @@ def me(query: dict[str, Any]) -> Response:
             ],
         }
     )
+
+
+class SeenBody(Query):
+    """Up to which notice."""
+
+    last = ma.fields.Integer(
+        required=True,
+        strict=True,
+        validate=ma.validate.Range(1, 2**31 - 1),
+        metadata={"description": "The id of the last notice that was read; the earlier ones were too"},
+    )
+
+
+@blueprint.post("/me/notices/seen")
+@access.needs("notice.see")
+@blueprint.arguments(SeenBody)
+@blueprint.response(200, SeenSchema)
+def see_notices(body: dict[str, Any]) -> Response:
+    """Note that one has seen what one was told, so that it is not told again."""
+    return access.done({"seen": registry_access.see_notices(current.store(), body["last"], actor=access.actor())})
 
 
 @blueprint.post("/people")

@@ -317,6 +317,12 @@ class NoticeSchema(ma.Schema):
     text = _f.String(required=True, metadata={"description": "French"})
 
 
+class SeenSchema(ma.Schema):
+    """How many notices were new until now."""
+
+    seen = _f.Integer(required=True)
+
+
 class MeSchema(ma.Schema):
     """Who asks, in which roles, and what they were told."""
 

@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "person": ("people", "People: create, list, erase"),
     "sign-in": ("people", "Print a link by which a person signs in, once"),
     "token": ("people", "Tokens: create, list, revoke"),
+    "notices": ("people", "Print what one was told"),
     "journal": ("people", "Print or verify the journal of what was done"),
 }
 """Where a command is, and its line in the help: so that a command imports only what it needs, and help nothing."""

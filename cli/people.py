@@ -219,6 +219,20 @@ def revoke(number: int) -> None:
 
 
 @click.command()
+@click.option("--seen", is_flag=True, help="Do not tell them again.")
+@output.json_option
+def notices(seen: bool) -> None:
+    """Print what one was told and has not seen yet: votes that an edit made void, for example."""
+    registry, actor = current.store(), current.actor()
+    access.allow(actor, "self.read")
+    found = registry.unseen_notices(actor.person)
+    if seen and found:
+        access.see_notices(registry, found[-1].id, actor=actor)
+    documents = [{"id": one.id, "at": instant(one.at), "object": one.object, "text": one.text} for one in found]
+    output.listing(documents, (f"{one['at']}  {one['text']}" for one in documents))
+
+
+@click.command()
 @click.option("--verify", is_flag=True, help="Follow the chain from its first entry instead of printing the entries.")
 @click.option("--since", metavar="N", type=click.IntRange(0, 2**31 - 1), default=0, help="Only entries after number N.")
 @output.json_option

@@ -89,6 +89,7 @@ OPERATIONS: Mapping[str, tuple[Role, ...]] = {
     "key.write": ("administrator",),
     "journal.read": ("administrator",),
     "self.read": ROLES,
+    "notice.see": ROLES,
     "session.create": (),
     "session.end": ROLES,
 }
@@ -435,6 +436,14 @@ def actor_of(store: Store, person: str, *, door: str, origin: str = "", request:
 def email_fault(email: str) -> str:
     """Why a text is no e-mail address, in French; the empty string if it is one."""
     return "" if _EMAIL.fullmatch(email) and not text_fault(email, limit=254) else "adresse mal formée"
+
+
+def see_notices(store: Store, last: int, *, actor: Actor) -> int:
+    """Note that whoever acts has seen what they were told, up to a notice's number; return how many that were."""
+    with acting(store, actor, "notice.see", f"notices up to {last}") as act:
+        count = store.see_notices(actor.person, last)
+        act.after = f"{count} seen"
+    return count
 
 
 def _new_person(name: str, email: str) -> Person:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import orjson
 
-from registry import finding, signing, verification
+from registry import access, finding, signing, verification
 from registry.crosswalks import CrosswalkEdition, LocalCode, crosswalk_csv, list_csv
 from registry.errors import SocleError
 from registry.model import Edition
@@ -84,6 +84,7 @@ def stored(store: Store) -> Iterator[Finding]:
     except _UNREADABLE as error:
         yield Finding("base de données", "damaged", f"illisible : {error}")
         return
+    yield _journal(store)
     yield _log(entries, editions)
     if entries:
         yield _signatures(store)
@@ -94,6 +95,15 @@ def stored(store: Store) -> Iterator[Finding]:
         yield _list(store, code_list)
     for crosswalk in crosswalks:
         yield _crosswalk(store, crosswalk)
+
+
+def _journal(store: Store) -> Finding:
+    """The journal is one chain, entry by entry."""
+    try:
+        count, _ = access.check_journal(store)
+    except _UNREADABLE as error:
+        return Finding("journal des actions", "damaged", str(error))
+    return Finding("journal des actions", "ok", f"{count} entrées, chaînées sans rupture")
 
 
 def _sealed(store: Store) -> Iterator[Sealed]:

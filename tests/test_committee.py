@@ -647,7 +647,9 @@ def test_the_story_of_a_release_by_the_api(committee: Committee, client: FlaskCl
     author("GET", address)
     revised = {"acts": ["SSAA2412345D"], "basis": "Décret."}
     assert author("PATCH", address, json=revised, headers={"If-Match": author.etag})["state"] == "open"
-    assert len(members["dep-01"]("GET", "/me")["notices"]) == 1
+    [told] = members["dep-01"]("GET", "/me")["notices"]
+    assert members["dep-01"]("POST", "/me/notices/seen", json={"last": told["id"]}) == {"seen": 1}
+    assert members["dep-01"]("GET", "/me")["notices"] == []
     secretary("POST", f"{address}/submit", json=submission)
     members["dep-01"]("POST", f"{address}/votes", json={"choice": "approve"})
     members["dgcs"]("POST", f"{address}/votes", json={"choice": "approve", "comment": "Conforme."})
@@ -838,7 +840,8 @@ def test_the_story_of_a_release_by_the_command(committee: Committee, socle: Call
     socle(members["dep-01"], "draft", "vote", number, "approve")
     assert socle(members["dgcs"], "draft", "vote", number, "approve")["state"] == "approved"
     assert socle(author, "draft", "edit", number, "--basis", "Décret.", "--act", "SSAA2412345D")["state"] == "open"
-    assert len(committee.notices("dep-01")) == 1
+    assert socle(members["dep-01"], "notices", "--seen")["total"] == 1
+    assert socle(members["dep-01"], "notices")["total"] == 0
     socle(secretary, *submission)
     socle(members["dep-01"], "draft", "vote", number, "approve", "--comment", "Conforme.")
     socle(members["dgcs"], "draft", "vote", number, "approve")

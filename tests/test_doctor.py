@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 from cli.main import main
 from registry import doctor, editions, finding
@@ -19,7 +20,7 @@ from registry.crosswalks import LocalCode, Mapping
 from registry.doctor import Finding
 from registry.model import today
 from registry.store import Store
-from tests.factories import A_DAY, a_code_list, a_concept, a_release, an_organisation, published
+from tests.factories import A_DAY, a_code_list, a_concept, a_member, a_release, an_organisation, published
 
 
 class Patient(NamedTuple):
@@ -96,8 +97,27 @@ def test_a_sound_registry_has_nothing_to_mend(patient: Patient) -> None:
 
     assert {one.state for one in found} == {"ok"}
     names = " ".join(one.object for one in found)
-    for name in ("journal", "aides@1.0", "aides@1.1", "dep-71/solis", "index de recherche", "fichiers abandonnés"):
+    for name in (
+        "journal des actions",
+        "journal des versions",
+        "aides@1.0",
+        "aides@1.1",
+        "dep-71/solis",
+        "index de recherche",
+        "fichiers abandonnés",
+    ):
         assert name in names
+
+
+def test_an_entry_of_the_journal_that_was_altered_is_named(patient_on_sqlite: Patient) -> None:
+    a_member(patient_on_sqlite.store, "mapper")
+    with patient_on_sqlite.store.database.writing() as connection:
+        connection.execute(text("DROP TRIGGER journal_update_changes"))
+        connection.execute(text("UPDATE journal SET entry = replace(entry, 'action', 'autre') WHERE seq = 2"))
+
+    found = patient_on_sqlite.wrong()
+
+    assert [(one.object, one.state) for one in found] == [("journal des actions", "damaged")]
 
 
 def test_a_deleted_file_is_named(patient: Patient) -> None:

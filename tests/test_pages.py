@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,12 +16,12 @@ from werkzeug.test import TestResponse
 
 from api.pages import tree, wording
 from api.pages.results import excerpt, marked
+from registry import publishing
 from registry.model import Decision, french
 from registry.settings import Settings
 from registry.store import Store
 from tests.conftest import running, settings_for
-from tests.factories import a_concept, a_release, published
-from tests.test_store import withdraw
+from tests.factories import a_concept, a_member, a_release, keys_of, published
 
 REFUSED = (
     ("nomenclature=types-aide&release=9.9", "release", "n’a pas cette version"),
@@ -377,7 +377,7 @@ def test_a_search_in_a_corrected_release_says_so_and_leads_to_the_erratum(correc
 
 def test_a_withdrawn_release_says_so_and_why_and_stays_readable(corrected: Settings) -> None:
     store = Store(corrected.database, corrected.blobs)
-    withdraw(store, "2.0", datetime(2026, 1, 15, 12, tzinfo=UTC))
+    publishing.withdraw(store, "aides", "2.0", "Un code manque.", keys_of(store), actor=a_member(store, "secretary"))
     store.close()
 
     with running(corrected) as app:
@@ -386,8 +386,8 @@ def test_a_withdrawn_release_says_so_and_why_and_stays_readable(corrected: Setti
         moving = _text(_get(client, "/nomenclatures/aides"))
         chosen = _text(_get(client, "/recherche?q=aide&nomenclature=aides&release=2.0"))
 
-    assert "Version 2.0 retirée le 15 janvier 2026" in pinned
-    assert "Motif : Erreur." in pinned
+    assert "Version 2.0 retirée le" in pinned
+    assert "Motif : Un code manque." in pinned
     assert "Lire la version en vigueur (1.1)" in pinned
     assert "version 1.1 en vigueur depuis le 1er janvier 2024" in moving
     assert "2.0, dès le 1er janvier 2025 (retirée)" in moving

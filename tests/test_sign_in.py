@@ -524,3 +524,18 @@ def test_an_empty_secret_stops_the_start(tmp_path: Path) -> None:
 
     with pytest.raises(WrongSetting, match="holds no secret"):
         opening.secret(path)
+
+
+def test_what_was_read_on_the_account_page_is_not_told_again(client: FlaskClient, registry: Store) -> None:
+    member = a_member(registry, "member")
+    with registry.database.writing() as connection:
+        values = f"'{member.person}', '2024-01-01T00:00:00Z', 'draft 1', 'Les votes sont annulés.', ''"
+        connection.execute(text(f"INSERT INTO notice (person_id, at, object, text, seen) VALUES ({values})"))
+    signed_in(client, registry, member)
+
+    shown = client.get("/compte")
+    client.post("/compte", data={"csrf_token": csrf(shown), "dernier": "1"})
+
+    assert "Les votes sont annulés." in shown.text
+    assert "Rien de nouveau." in client.get("/compte").text
+    assert journal(registry)[-1]["operation"] == "notice.see"

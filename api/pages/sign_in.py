@@ -33,6 +33,7 @@ def add_to(pages: Blueprint) -> None:
     pages.add_url_rule("/deconnexion", "signed_out", signed_out)
     pages.add_url_rule("/deconnexion", "sign_out", sign_out, methods=["POST"])
     pages.add_url_rule("/compte", "account", account)
+    pages.add_url_rule("/compte", "see_notices", see_notices, methods=["POST"])
 
 
 def sign_in() -> Response:
@@ -117,6 +118,16 @@ def account() -> Response:
         names=names,
         notices=store.unseen_notices(actor.person),
     )
+
+
+def see_notices() -> Response:
+    """Take off the account's page what its owner has read, and show it again."""
+    if sessions.signed_in() is None:
+        return _to("pages.sign_in", suite="compte")
+    last = request.form.get("dernier", "")
+    if last.isascii() and last.isdecimal() and len(last) < 10:
+        registry_access.see_notices(current.store(), int(last), actor=access.actor())
+    return _to("pages.account")
 
 
 def _page(status: int = 200, *, secret: str = "", error: str = "") -> Response:

@@ -171,6 +171,12 @@ class People(Releases):
             rows = connection.execute(query)
             return [Notice(row.id, _instant(row.at), row.object, row.text) for row in rows]
 
+    def see_notices(self, person: str, last: int) -> int:
+        """Write down that a person has seen what they were told, up to a notice's number; return how many that were."""
+        query = update(t.notice).where(t.notice.c.person_id == person, t.notice.c.seen == "", t.notice.c.id <= last)
+        with self.database.writing() as connection:
+            return connection.execute(query.values(seen=instant(datetime.now(UTC)))).rowcount
+
     # --- Tokens -----------------------------------------------------------------------------------------------------
 
     def add_token(self, token: Token, sha256: str) -> int:
