@@ -387,7 +387,8 @@ def candidates_scored(documents: Sequence[Document]) -> tuple[dict[str, Candidat
 
 def _unlearnt(document: Document, organisation: str) -> Document:
     kept = tuple(one for one in document.local_label if not one[1].startswith(f"{organisation}/"))
-    return replace(document, local_label=kept)
+    mapped = tuple(one for one in document.mapped if not one.source.startswith(f"{organisation}/"))
+    return replace(document, local_label=kept, mapped=mapped)
 
 
 def _candidates(documents: Sequence[Document]) -> None:

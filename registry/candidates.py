@@ -2,9 +2,10 @@
 
 A local label is searched as it is, then without what software and forms wrap around a name: what stands in brackets,
 after a dash, before a colon, and the words that only say what is done with it (``demande de``, ``renouvellement``).
-What other lists call the same concept counts too, where their crosswalk is published. The best of these readings is
-proposed, with the relation that the words suggest. A candidate is ``sure`` only when the whole label, but for
-brackets and those words, is letter for letter what one concept alone is called. Candidates are proposals: nothing
+What other lists call the same concept counts too, where their crosswalk is published; and where one maps this very
+label, in whatever relation, that is proposed, the more so the more lists agree. The best of these readings is proposed,
+with the relation that the words, or the other lists, suggest. A candidate is ``sure`` only when the whole label, but
+for brackets and those words, is letter for letter what one concept alone is called. Candidates are proposals: nothing
 here writes a mapping.
 """
 
@@ -13,12 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from registry import analysis
+from registry.crosswalks import RELATIONS, Relation
 from registry.search import Document, Index, Why
-
-Relation = Literal["exactMatch", "closeMatch", "broadMatch", "narrowMatch"]
 
 MOST_LABELS = 1_000
 """How many labels are looked at in one request."""
@@ -29,6 +28,9 @@ _ASKED = frozenset(
     " mise place vers type autre divers departementale departemental".split()
 )
 """Folded words that say what is done with an aid, not which aid it is."""
+
+_MAPPED, _EACH_LIST, _MOST_LISTS = 0.8, 0.03, 4
+"""What it is worth that a list maps this very label, that another one does, and how many others count."""
 
 _LEAST_ALIKE = 0.75
 """Share of the words of both sides in common, from which two labels are called close."""
@@ -56,8 +58,21 @@ def candidates(index: Index, label: str, *, nomenclature: str | None = None, lim
             score = worth * (0.5 * hit.score + 0.5 * alike)
             if key not in best or score > best[key].score:
                 best[key] = Candidate(hit.document, relation, round(score, 4), False, hit.why)
+    for one in _as_others_map_it(index, label, nomenclature):
+        key = (one.document.nomenclature, one.document.code)
+        if key not in best or one.score > best[key].score:
+            best[key] = one
     ordered = sorted(best.values(), key=lambda one: (-one.score, one.document.depth, one.document.code))
     return tuple(_settled(label, ordered))[:limit]
+
+
+def _as_others_map_it(index: Index, label: str, nomenclature: str | None) -> Iterator[Candidate]:
+    """What published crosswalks map this label to, letter for letter but for brackets and what is done with it."""
+    for reading in dict.fromkeys(_whole(label)):
+        for document, mapped in index.mapped(reading, nomenclature=nomenclature):
+            relation = next(known for known in RELATIONS if known == mapped.relation)
+            score = _MAPPED + _EACH_LIST * min(mapped.lists - 1, _MOST_LISTS)
+            yield Candidate(document, relation, score, False, Why("mapped", mapped.label, source=mapped.source))
 
 
 def _whole(label: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from registry import analysis, search
 from registry.crosswalks import CrosswalkEdition
 from registry.errors import NotFound
 from registry.model import Concept, Edition, Release, Texts, preferred
-from registry.search import Document, Index
+from registry.search import Document, Index, Mapped
 from registry.store import Store
 
 _NOTES = ("definition", "scope_note", "inclusion_note", "exclusion_note", "example", "history_note")
@@ -161,11 +161,12 @@ def _state(stamp: tuple[int, ...], editions: Iterable[Edition]) -> int:
 def _documents(store: Store, editions: Iterable[Edition], today: date) -> Iterator[Document]:
     for edition in editions:
         release = store.release(edition.nomenclature, edition.version)
-        local = _local_labels(store, edition.nomenclature, today)
+        mapped = _mapped(store, edition.nomenclature, today)
         spelt_out = _spelt_out(release)
         for code, concept in release.concepts.items():
             own = (concept.label, *_french(concept.alt_label), *_french(concept.hidden_label))
-            known = {analysis.key(text) for text in own} if code in local else set()
+            known = {analysis.key(text) for text in own} if code in mapped else set()
+            called = (one for one in mapped.get(code, ()) if one.relation in ("exactMatch", "closeMatch"))
             yield Document(
                 nomenclature=release.nomenclature.slug,
                 version=release.version,
@@ -177,7 +178,12 @@ def _documents(store: Store, editions: Iterable[Edition], today: date) -> Iterat
                 hidden_label=(*_french(concept.hidden_label), *_expansions(own, spelt_out)),
                 definition=tuple(text for name in _NOTES for text in _french(getattr(concept, name))),
                 path=tuple(_path(release, concept)),
-                local_label=tuple(one for key, one in local.get(code, {}).items() if key not in known),
+                local_label=tuple(
+                    {
+                        key: (one.label, one.source) for one in called if (key := analysis.key(one.label)) not in known
+                    }.values()
+                ),
+                mapped=tuple(mapped.get(code, ())),
             )
 
 
@@ -203,19 +209,23 @@ def _expansions(labels: Iterable[str], spelt_out: Mapping[str, tuple[str, ...]])
     ]
 
 
-def _local_labels(store: Store, nomenclature: str, today: date) -> dict[str, dict[str, tuple[str, str]]]:
-    """What published crosswalks call each concept exactly or closely, by code and folded label, with who says so."""
+def _mapped(store: Store, nomenclature: str, today: date) -> dict[str, list[Mapped]]:
+    """Which local labels published crosswalks map to each concept, by code: each label and relation once."""
     last: dict[tuple[str, str], CrosswalkEdition] = {}
     for edition in store.crosswalk_editions(nomenclature=nomenclature):
         if edition.valid_from <= today:
             last[edition.organisation, edition.code_list] = edition
-    found: dict[str, dict[str, tuple[str, str]]] = {}
+    found: dict[str, dict[tuple[str, str], Mapped]] = {}
     for edition in last.values():
         source = f"{edition.organisation}/{edition.code_list}@{edition.edition}"
         for mapping, label in store.mappings(edition):
-            if mapping.relation in ("exactMatch", "closeMatch") and label != mapping.local_code:
-                found.setdefault(mapping.target_code, {}).setdefault(analysis.key(label), (label, source))
-    return found
+            if mapping.target_code and label != mapping.local_code:
+                known, key = found.setdefault(mapping.target_code, {}), (mapping.relation, analysis.key(label))
+                if key in known:
+                    known[key] = known[key]._replace(lists=known[key].lists + 1)
+                else:
+                    known[key] = Mapped(label, mapping.relation, 1, source)
+    return {code: list(known.values()) for code, known in found.items()}
 
 
 def _french(values: Texts) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import re
 import secrets
 import shutil
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,10 +32,20 @@ from registry.errors import Damaged
 from registry.postings import Postings
 from registry.vocabulary import Spellings, Vocabulary
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _SCANNED_LABELS = 200
 _MANIFEST = "manifest.json"
+_MAPPED = "mapped.json"
+
+
+class Mapped(NamedTuple):
+    """A local label that published crosswalks map to a concept: in which relation, how many lists, one of them."""
+
+    label: str
+    relation: str
+    lists: int
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,8 @@ class Document:
     """One concept of one release as the index sees it; every text is French.
 
     ``definition`` holds the definition and the notes; ``path`` the preferred labels of the broader concepts, top first;
-    ``local_label`` what published crosswalks call the concept, each with the list that says so.
+    ``local_label`` what published crosswalks call the concept, each with the list that says so. ``mapped`` is all that
+    they map to it, whatever the relation.
     """
 
     nomenclature: str
@@ -57,6 +68,7 @@ class Document:
     definition: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     local_label: tuple[tuple[str, str], ...] = ()
+    mapped: tuple[Mapped, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -109,7 +121,7 @@ class Entry:
             [_analysed(label) for label in document.labels],
             _stems(document.definition),
             _stems(document.path),
-            orjson.dumps([getattr(document, name) for name in Document.__slots__]),
+            orjson.dumps([getattr(document, name) for name in Document.__slots__], default=tuple),
         )
         vars(entry)["document"] = document  # It need not be read back from its bytes.
         return entry
@@ -133,9 +145,9 @@ class Entry:
 
 
 def _document(line: bytes) -> Document:
-    *texts, local_label = orjson.loads(line)
+    *texts, local_label, mapped = orjson.loads(line)
     local = tuple((one, source) for one, source in local_label)
-    values = [*texts[:6], *map(tuple, texts[6:]), local]
+    values = [*texts[:6], *map(tuple, texts[6:]), local, tuple(Mapped(*one) for one in mapped)]
     return Document(*values)
 
 
@@ -310,6 +322,7 @@ def _fill(folder: Path, documents: Iterable[Document], name: str) -> None:
             lines.write(entry.dump() + b"\n")
     (folder / "words.json").write_bytes(orjson.dumps(spellings.rows()))
     (folder / "keys.json").write_bytes(orjson.dumps(Keys.columns(_keys(entries))))
+    (folder / _MAPPED).write_bytes(orjson.dumps(_mapped_labels(entries)))
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()
@@ -338,6 +351,15 @@ def _keys(entries: Sequence[Entry]) -> Iterator[Key]:
                 yield Key(label.acronym, number, ACRONYM, place)
 
 
+def _mapped_labels(entries: Sequence[Entry]) -> dict[str, list[tuple[int, int]]]:
+    """Where each folded local label is mapped: the numbers of concepts, and the places in what is mapped to them."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for number, entry in enumerate(entries):
+        for place, mapped in enumerate(entry.document.mapped):
+            found.setdefault(analysis.key(mapped.label), []).append((number, place))
+    return found
+
+
 def _vouched(folder: Path) -> None:
     """Check every file of an index folder against its manifest.
 
@@ -359,13 +381,17 @@ def _vouched(folder: Path) -> None:
 
 
 class Files(NamedTuple):
-    """The parts of an index, read or mapped; ``starts`` are where each line of a document begins."""
+    """The parts of an index, read or mapped; ``starts`` are where each line of a document begins.
+
+    ``mapped`` says by folded local label where it is mapped: numbers of concepts, and places in what is mapped to them.
+    """
 
     postings: Postings
     vocabulary: Vocabulary
     keys: Keys
     lines: mmap.mmap | bytes
     starts: array[int]
+    mapped: Mapping[str, Sequence[tuple[int, int]]]
 
     def entry(self, number: int) -> Entry:
         """The document of this number, analysed."""
@@ -396,11 +422,12 @@ def opened(folder: Path) -> Files:
         lines = _mapped(folder / "documents.jsonl")
         starts = array("Q", (0, *(match.end() for match in re.finditer(rb"\n", lines))))
         held = Postings(folder / "postings")
+        mapped = orjson.loads((folder / _MAPPED).read_bytes())
         vocabulary = Vocabulary(orjson.loads((folder / "words.json").read_bytes()), len(starts) - 1)
     except Exception as error:
         # Whoosh raises whatever its pickles and structures raise: all of it means one thing here.
         raise Damaged(f"index {folder.name}: {error}") from error
-    return Files(held, vocabulary, keys, lines, starts)
+    return Files(held, vocabulary, keys, lines, starts, mapped)
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:

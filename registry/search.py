@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from registry import analysis, indexing
-from registry.indexing import ACRONYM, CODE, LABEL, Document, Entry, Files, Key, build, code_terms
+from registry.indexing import ACRONYM, CODE, LABEL, Document, Entry, Files, Key, Mapped, build, code_terms
 from registry.planning import LONGEST_QUERY, MOST_WORDS, Plan, Term, corrected, plan_of
 from registry.postings import numbers
 from registry.vocabulary import MOST_CORRECTIONS
 
-__all__ = ["LONGEST_QUERY", "MOST_WORDS", "Document", "Hit", "Index", "Results", "Why", "build", "keep"]
+__all__ = ["LONGEST_QUERY", "MOST_WORDS", "Document", "Hit", "Index", "Mapped", "Results", "Why", "build", "keep"]
 
 RERANKED = 50
 PATIENCE = 0.25
@@ -49,7 +49,7 @@ _REMEMBERED_ENTRIES = 1_024
 _MOST_ADDED = 2_000
 """Concepts that hold a word, above which the word alone makes none of them a candidate when rarer words did."""
 
-Kind = Literal["code", "label", "acronym", "local", "stem", "prefix", "corrected", "everyday", "definition"]
+Kind = Literal["code", "label", "acronym", "local", "stem", "prefix", "corrected", "everyday", "definition", "mapped"]
 Spans = tuple[tuple[int, int], ...]
 
 
@@ -59,7 +59,8 @@ class Why:
 
     ``correction`` names what the query's words were taken for when they were corrected, or read as words of the field.
     A hidden label is searched and never shown: its concept's preferred label stands for it. ``source`` is the local
-    list whose label it is (``dep-35/thematiques@1``), empty for the concept's own words.
+    list whose label it is (``dep-35/thematiques@1``), empty for the concept's own words. ``mapped`` says that a list
+    maps this very label.
     """
 
     kind: Kind
@@ -160,6 +161,16 @@ class Index:
     def likely(self, text: str, *, nomenclature: str | None = None, limit: int = 10) -> tuple[Hit, ...]:
         """Concepts that a text may mean, best first, for someone who will choose: even those hardly like it."""
         return self._search(text, self._allowed(nomenclature, None), limit, 0, generous=True).hits
+
+    def mapped(self, label: str, *, nomenclature: str | None = None) -> tuple[tuple[Document, Mapped], ...]:
+        """Concepts to which published crosswalks map a local label that is called the same, letter for letter."""
+        places = self._files.mapped.get(analysis.key(label), ())
+        found = ((self._entry(number).document, place) for number, place in places)
+        return tuple(
+            (document, document.mapped[place])
+            for document, place in found
+            if nomenclature in (None, document.nomenclature)
+        )
 
     def _search(self, query: str, allowed: int | None, limit: int, offset: int, *, generous: bool = False) -> Results:
         deadline = time.thread_time() + self.patience

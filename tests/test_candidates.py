@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.candidates import candidates
-from registry.search import Document, Index, build
+from registry.search import Document, Index, Mapped, build
 from tests.factories import examples
 
 DOCUMENTS = (
@@ -18,6 +18,9 @@ DOCUMENTS = (
     Document("aides", "1.0", "A-3", "active", 2, "Aide ménagère aux personnes âgées", definition=("Des heures.",)),
     Document("aides", "1.0", "A-4", "active", 2, "Aide ménagère aux familles", definition=("Des heures.",)),
     Document("aides", "1.0", "A-5", "active", 2, "Prime", local_label=(("Chèque de rentrée", "ccas-x/liste@1"),)),
+    Document(
+        "aides", "1.0", "A-6", "active", 1, "Transport", mapped=(Mapped("Carte rubis", "broadMatch", 3, "dep-01/a@2"),)
+    ),
     Document("mesures", "1.0", "M-1", "active", 1, "Prime"),
 )
 
@@ -45,6 +48,15 @@ def test_the_likeliest_concept_comes_first_with_a_relation(index: Index, label: 
     found = candidates(index, label, nomenclature="aides")
 
     assert (found[0].document.code, found[0].relation) == (code, relation)
+
+
+def test_what_other_lists_map_this_very_label_to_is_proposed_in_their_relation_and_not_called_sure(
+    index: Index,
+) -> None:
+    found = candidates(index, "Demande de CARTE RUBIS (voir M. Essai)", nomenclature="aides")
+
+    assert (found[0].document.code, found[0].relation, found[0].sure) == ("A-6", "broadMatch", False)
+    assert (found[0].why.kind, found[0].why.source) == ("mapped", "dep-01/a@2")
 
 
 def test_a_label_that_one_concept_alone_bears_is_sure(index: Index) -> None:

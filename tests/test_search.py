@@ -371,7 +371,7 @@ def test_another_sequence_is_another_index_and_the_older_one_goes(tmp_path: Path
     assert codes(old, "apa")[:1] == ["AI-AUT-100"]
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(7))
 @pytest.mark.parametrize("fault", ["deleted", "truncated", "emptied", "changed"])
 def test_a_damaged_file_is_noticed_and_the_index_built_again(tmp_path: Path, number: int, fault: str) -> None:
     kept(tmp_path).close()
@@ -395,7 +395,7 @@ def test_a_damaged_file_is_noticed_and_the_index_built_again(tmp_path: Path, num
 def test_the_faults_are_tried_on_every_file(tmp_path: Path) -> None:
     kept(tmp_path).close()
 
-    assert len(files(tmp_path)) == 6
+    assert len(files(tmp_path)) == 7
 
 
 def test_a_folder_that_was_taken_away_is_built_again(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ WHY = {
     "corrected": "l’orthographe corrigée dans",
     "definition": "la définition ou une note",
     "everyday": "des mots courants, lus dans",
+    "mapped": "la correspondance d’une autre liste :",
     "local": "le libellé d’une liste locale",
 }
 """Why a concept was found."""
