@@ -19,6 +19,8 @@ from registry.model import TEXT_PROPERTIES, WIDEST_CODE, Decision, Release, Vers
 
 LABEL_LENGTH = 500
 NOTE_LENGTH = 20_000
+JOINED_LENGTH = 30_000
+"""UTF-16 units of all values of a property in a language: a cell holds 32,767, the marks between them too."""
 DEPTH = 30
 LISTED = 100
 """How many problems an answer lists; the total is said beside."""
@@ -84,6 +86,21 @@ def texts_are_clean(release: Release) -> Iterator[Problem]:
         for reference in concept.legal_basis:
             if fault := text_fault(reference, limit=LABEL_LENGTH):
                 yield Problem("texts_are_clean", fault, (concept.code,), "legalBasis", reference, "texte propre, NFC")
+
+
+def values_fit_a_cell(release: Release) -> Iterator[Problem]:
+    """All values of a property in one language fit together into a cell of a spreadsheet."""
+    for concept in release.concepts.values():
+        for item in TEXT_PROPERTIES:
+            values = getattr(concept, item.name)
+            if sum(map(len, (text for _, text in values))) * 2 <= JOINED_LENGTH:
+                continue
+            for language in dict.fromkeys(language for language, _ in values):
+                size = sum(len(text.encode("utf-16-le", "replace")) // 2 for own, text in values if own == language)
+                if size > JOINED_LENGTH:
+                    accepted = f"{JOINED_LENGTH} caractères au plus, toutes valeurs ensemble"
+                    message = f"{size} caractères, qui ne tiennent pas dans une cellule de tableur"
+                    yield Problem("values_fit_a_cell", message, (concept.code,), item.key, language, accepted)
 
 
 def heading_is_complete(release: Release) -> Iterator[Problem]:
@@ -533,6 +550,7 @@ RULES: tuple[Rule, ...] = (
     heading_is_complete,
     codes_have_their_shape,
     texts_are_clean,
+    values_fit_a_cell,
     one_preferred_label_per_language,
     labels_are_disjoint,
     concept_has_a_definition_or_scope_note,

@@ -42,6 +42,11 @@ EXAMPLES: dict[str, Example] = {
         a_release(a_concept(pref_label=french("Deux\nlignes"))),
         ("A",),
     ),
+    "values_fit_a_cell": Example(
+        a_release(a_concept(example=texts([("fr", "x" * 20_000), ("en", "x" * 20_000)]))),
+        a_release(a_concept(example=french("x" * 20_000, "é" * 10_001))),
+        ("A",),
+    ),
     "one_preferred_label_per_language": Example(
         a_release(a_concept(pref_label=texts([("fr", "Aide"), ("en", "Help")]))),
         a_release(a_concept(pref_label=french("Aide", "Soutien"))),
