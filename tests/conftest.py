@@ -37,8 +37,8 @@ def postgres() -> Iterator[Cluster]:
 
 @pytest.fixture
 def postgres_url(postgres: Cluster) -> Iterator[str]:
-    """The URL of an empty, migrated PostgreSQL database, dropped after the test."""
-    with postgres.copy(_TEMPLATE) as url:
+    """The URL of an empty, migrated PostgreSQL database; another test may have used it before."""
+    with postgres.lend(_TEMPLATE) as url:
         yield url
 
 
