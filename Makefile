@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION := ignore
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench relevance faults fuzz wheel-check lock clean postgresql
+.PHONY: help run test check format bench relevance vocabularies faults fuzz openrefine wheel-check lock clean postgresql
 MAKEFLAGS += --no-print-directory
 
 help: ## List these targets
@@ -22,7 +22,7 @@ run: $(STAMP) ## Set up, publish the shipped nomenclatures if absent, and serve 
 	@exec $(BIN)/socle serve --init
 
 test: $(STAMP) postgresql $(OIDC) check ## Set up what the tests need, run every check, then all tests on both databases
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not openrefine"
 
 check: $(STAMP) ## Format, lint, types and import contracts
 	@echo "Checking format, lint, types and import contracts"
@@ -40,11 +40,25 @@ bench: $(STAMP) ## Measure time and memory at size
 relevance: $(STAMP) ## Measure how good search and candidates are, part by part, and list what fails
 	@$(BIN)/python -m benchmarks.relevance
 
+vocabularies: $(STAMP) ## Try the import on a folder of vocabularies, DIR=…: a line each, imported or refused and why
+	@$(BIN)/python -m benchmarks.vocabularies "$(DIR)"
+
 faults: $(STAMP) postgresql ## The fault tests at full length: kills and failing writes, hundreds of times
 	@SOCLE_FAULTS=full $(BIN)/python -m pytest -m faults -n 2 --dist worksteal
 
 fuzz: $(STAMP) postgresql ## The property and API tests at full length
 	@SOCLE_FUZZ=full $(BIN)/python -m pytest -m fuzz -n 2 --dist worksteal
+
+openrefine: $(STAMP) ## Reconcile a table in OpenRefine itself, which is installed for it: it brings a hundred packages
+	@$(BIN)/python -m tests.openrefine >/dev/null 2>&1 || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing OpenRefine"; \
+			export DEBIAN_FRONTEND=noninteractive; \
+			apt-get -qq update; \
+			apt-get -qq install -y --no-install-recommends openrefine >/dev/null; \
+		fi; \
+		$(BIN)/python -m tests.openrefine; } >/dev/null
+	@$(BIN)/python -m pytest -m openrefine
 
 # The wheel is compared, file by file, with the folders that it is made of: what was forgotten and what an old build/
 # left in it both show. It is then installed without the checkout, with the locked versions, and used from elsewhere.

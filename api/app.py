@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Flask
-from flask_smorest import Api
 from jinja2 import StrictUndefined
 
 from api import (
@@ -12,9 +11,11 @@ from api import (
     changes,
     committee,
     concepts,
+    consumption,
     crosswalks,
     current,
     documentation,
+    draft_editions,
     drafts,
     errors,
     log,
@@ -24,12 +25,15 @@ from api import (
     pages,
     people,
     proposals,
+    recode,
     releases,
     search,
     security,
     sessions,
     translate,
+    webhooks,
 )
+from api.doors import fhir, linked_data, reconciliation, sdmx, skosmos
 from registry import opening
 from registry import settings as settings_
 from registry.settings import Settings
@@ -60,11 +64,8 @@ TEMPLATES = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": Tr
 """Everything is escaped, whatever the template is called, and a name that nobody gave is an error."""
 
 
-class _Api(Api):
-    """flask-smorest without its error handlers: it would turn every 404 of the application into JSON of its own."""
-
-    def _register_error_handlers(self) -> None:
-        """Leave errors to ``api.errors``."""
+DOORS = {"/fhir/": fhir.error, "/rest/": skosmos.error, "/sdmx/": sdmx.error}
+"""How errors are told at addresses that begin so."""
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -81,9 +82,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     current.bind(app, opening.opened(settings), settings)
     security.protect(app, settings)
     sessions.install(app, settings)
-    errors.handle(app, pages.errors.page)
+    errors.handle(app, pages.errors.page, doors=DOORS)
     caching.install(app)
-    api = _Api(app, spec_kwargs={"extra_plugins": [documentation.Answers()]})
+    consumption.install(app)
+    api = documentation.DescribedApi(app, spec_kwargs={"extra_plugins": [documentation.Answers()]})
     for blueprint in (
         nomenclatures.blueprint,
         releases.blueprint,
@@ -93,15 +95,23 @@ def create_app(settings: Settings | None = None) -> Flask:
         changes.blueprint,
         log.blueprint,
         translate.blueprint,
+        recode.blueprint,
         crosswalks.blueprint,
+        draft_editions.blueprint,
         drafts.blueprint,
         committee.blueprint,
         organisations.blueprint,
         people.blueprint,
         proposals.blueprint,
+        webhooks.blueprint,
     ):
         api.register_blueprint(blueprint, url_prefix=PREFIX)
     app.register_blueprint(operations.blueprint)
+    app.register_blueprint(reconciliation.blueprint)
+    app.register_blueprint(linked_data.blueprint)
+    app.register_blueprint(fhir.blueprint)
+    app.register_blueprint(skosmos.blueprint)
+    app.register_blueprint(sdmx.blueprint)
     app.register_blueprint(search.opensearch)
     app.register_blueprint(documentation.blueprint(api))
     app.register_blueprint(pages.blueprint(settings))

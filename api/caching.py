@@ -26,7 +26,10 @@ KEPT_BYTES = 32_000_000
 LARGEST_KEPT = 1_000_000
 _SMALLEST_COMPRESSED = 500
 _KEY_LENGTH = 2_000
-_KEPT_UNDER = ("/api/v1/", "/nomenclatures", "/recherche", "/plan-du-site", "/static/")
+_KEPT_UNDER = (
+    *("/api/v1/", "/nomenclatures", "/recherche", "/plan-du-site", "/static/"),
+    *("/catalog", "/.well-known/", "/fhir/", "/sdmx/", "/rest/"),
+)
 
 
 class _Answer(NamedTuple):
@@ -187,6 +190,12 @@ def _encoding() -> str:
 
 def _stamp() -> tuple[str, tuple[int, ...]]:
     return today().isoformat(), current.store().stamp_of_all()
+
+
+def stamp_taken() -> tuple[int, ...] | None:
+    """The registry's stamp as it was taken before this request's view, None if it was not."""
+    found: tuple[str, tuple[int, ...]] | None = g.get("stamp")
+    return found[1] if found else None
 
 
 def _given_again(found: _Answer) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import marshmallow as ma
@@ -133,15 +134,7 @@ def concept(query: dict[str, Any], slug: str, code: str) -> Response:
     if chosen.name == "json":
         body: Any = view_document(view)
     else:
-        # The writers take a release: one that holds this concept alone says of it what the whole one does.
-        alone = Release(
-            view.nomenclature,
-            version,
-            read.edition.valid_from,
-            {code: view.concept},
-            frozenset(view.links_from) | frozenset(view.links_to),
-        )
-        body = b"".join(FORMATS[chosen.name].write(alone))
+        body = b"".join(FORMATS[chosen.name].write(alone(view)))
     base = f"/api/v1/nomenclatures/{slug}"
     return answer(
         body,
@@ -154,6 +147,20 @@ def concept(query: dict[str, Any], slug: str, code: str) -> Response:
             "license": view.nomenclature.license,
         },
         location=pinned_address(read.edition),
+    )
+
+
+def alone(view: ConceptView) -> Release:
+    """A release that holds one concept alone: what the writers, which take a release, say of it there is the same.
+
+    It declares no levels: the list of those that it has would not be the nomenclature's.
+    """
+    return Release(
+        replace(view.nomenclature, level_titles=()),
+        view.edition.version,
+        view.edition.valid_from,
+        {view.concept.code: view.concept},
+        frozenset(view.links_from) | frozenset(view.links_to),
     )
 
 

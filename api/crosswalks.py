@@ -9,16 +9,30 @@ from flask import Response
 
 from api import current, negotiation
 from api.caching import answer
-from api.reading import PageQuery, Query, Routes, cursor, listing, next_link, position
-from api.schemas import CodeListSchema, CrosswalkRowsSchema, CrosswalkSchema, LocalCodeSchema
+from api.reading import PageQuery, Query, ReleaseQuery, Routes, cursor, listing, next_link, position, reading
+from api.schemas import (
+    CodeListSchema,
+    CrosswalkDifferenceSchema,
+    CrosswalkRowsSchema,
+    CrosswalkSchema,
+    CrosswalkStatusSchema,
+    LocalCodeSchema,
+    ReviewSchema,
+    StaleSchema,
+)
 from api.schemas import listing as listing_schema
-from registry.crosswalks import crosswalk_csv, edition_document
+from registry import editions, staleness
+from registry.crosswalks import CrosswalkEdition, edition_document
+from registry.editions import code_document, said_of
 from registry.errors import NotFound
+from registry.formats.crosswalks import CROSSWALK_FORMATS
 from registry.model import today
 from registry.signing import instant
 from registry.store.crosswalks import ListEdition
 
 blueprint = Routes("crosswalks", __name__, description="Local code lists and their crosswalks")
+
+_A_NUMBER = ma.validate.Range(1, 2**31 - 1)
 
 
 def _list_document(edition: ListEdition) -> dict[str, Any]:
@@ -41,9 +55,7 @@ def _list_document(edition: ListEdition) -> dict[str, Any]:
 class EditionQuery(Query):
     """Which edition."""
 
-    edition = ma.fields.Integer(
-        validate=ma.validate.Range(1, 2**31 - 1), metadata={"description": "Without it, the last one"}
-    )
+    edition = ma.fields.Integer(validate=_A_NUMBER, metadata={"description": "Without it, the last one"})
 
 
 def _list_edition(organisation: str, slug: str, number: int | None) -> ListEdition:
@@ -75,10 +87,7 @@ def local_codes(query: dict[str, Any], organisation: str, slug: str) -> Response
     after, limit = position(query) or "", query["limit"]
     codes = current.store().local_codes(organisation, slug, edition.edition, after=after, limit=limit + 1)
     token = cursor(codes[limit - 1].code) if len(codes) > limit else None
-    items = [
-        {"code": item.code, "label": item.label, "parentCode": item.parent_code, "note": item.note}
-        for item in codes[:limit]
-    ]
+    items = [code_document(item) for item in codes[:limit]]
     return answer(listing(items, edition.codes, token), links=next_link(token))
 
 
@@ -106,26 +115,28 @@ def crosswalks(query: dict[str, Any]) -> Response:
     return answer(listing([edition_document(edition) for edition in page], len(known), token), links=next_link(token))
 
 
+ADDRESS = "/crosswalks/<organisation>/<slug>/<nomenclature>"
+
+
 class CrosswalkQuery(EditionQuery):
     """Which edition, in which format."""
 
-    format = ma.fields.String(validate=ma.validate.OneOf(["json", "csv"]))
+    format = ma.fields.String(validate=ma.validate.OneOf(["json", *CROSSWALK_FORMATS]))
 
 
-@blueprint.get("/crosswalks/<organisation>/<slug>/<nomenclature>")
+@blueprint.get(ADDRESS)
 @blueprint.arguments(CrosswalkQuery, location="query")
 @blueprint.response(200, CrosswalkRowsSchema)
 def crosswalk(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> Response:
     """Give an edition of a crosswalk whole: each local code, its relation, the shared concept and its label."""
     store = current.store()
-    number = query.get("edition")
-    edition = store.crosswalk_edition(organisation, slug, nomenclature, edition=number, at=None if number else today())
+    edition, pinned = _edition(query, organisation, slug, nomenclature)
+    media_types = {format.name: format.media_type for format in CROSSWALK_FORMATS.values()}
+    chosen = negotiation.chosen_name({"json": "application/json", **media_types}, query.get("format"))
+    if chosen != "json":
+        body = b"".join(CROSSWALK_FORMATS[chosen].write(editions.whole(store, edition)))
+        return answer(body, media_type=media_types[chosen], pinned=pinned, modified=edition.issued)
     rows = store.mappings(edition)
-    chosen = negotiation.chosen(("json", "csv"), query.get("format"))
-    pinned = number is not None
-    if chosen.name == "csv":
-        body = crosswalk_csv(mapping for mapping, _ in rows)
-        return answer(body, media_type=chosen.media_type, pinned=pinned, modified=edition.issued)
     concepts = store.labels(nomenclature, edition.release, {mapping.target_code for mapping, _ in rows} - {""})
     items = [
         {
@@ -141,14 +152,87 @@ def crosswalk(query: dict[str, Any], organisation: str, slug: str, nomenclature:
             }
             if mapping.target_code
             else None,
-            "justification": mapping.justification,
-            "confidence": mapping.confidence or None,
-            "covers": mapping.covers,
-            "weight": mapping.weight or None,
-            "comment": mapping.comment,
+            **said_of(mapping),
         }
         for mapping, label in rows
     ]
     return answer(
         {**edition_document(edition), **listing(items, len(items), None)}, pinned=pinned, modified=edition.issued
     )
+
+
+@blueprint.get(f"{ADDRESS}/editions")
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, listing_schema(CrosswalkSchema, "CrosswalkEditionList"))
+def crosswalk_editions(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> Response:
+    """List the editions of a crosswalk, oldest first."""
+    store = current.store()
+    known = store.crosswalk_editions(organisation=organisation, code_list=slug, nomenclature=nomenclature)
+    if not known:
+        store.crosswalk_edition(organisation, slug, nomenclature)
+    after = min(max(position(query, int) or 0, 0), 2**31 - 1)
+    left = [edition for edition in known if edition.edition > after]
+    page = left[: query["limit"]]
+    token = cursor(str(page[-1].edition)) if len(left) > len(page) else None
+    return answer(listing([edition_document(one) for one in page], len(known), token), links=next_link(token))
+
+
+@blueprint.get(f"{ADDRESS}/status")
+@blueprint.arguments(EditionQuery, location="query")
+@blueprint.response(200, CrosswalkStatusSchema)
+def status(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> Response:
+    """Say how far an edition covers its list: codes mapped, without equivalent, not reviewed; and by use."""
+    edition, pinned = _edition(query, organisation, slug, nomenclature)
+    coverage = editions.coverage(editions.content(current.store(), edition))
+    return answer(
+        {**edition_document(edition), "coverage": coverage.document()}, pinned=pinned, modified=edition.issued
+    )
+
+
+class DifferenceQuery(Query):
+    """From which edition to which."""
+
+    before = ma.fields.Integer(required=True, data_key="from", validate=_A_NUMBER)
+    after = ma.fields.Integer(required=True, data_key="to", validate=_A_NUMBER)
+
+
+@blueprint.get(f"{ADDRESS}/diff")
+@blueprint.arguments(DifferenceQuery, location="query")
+@blueprint.response(200, CrosswalkDifferenceSchema)
+def difference(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> Response:
+    """Give what leads from one edition to another: codes and mappings added, removed, changed."""
+    store = current.store()
+    before, after = (
+        store.crosswalk_edition(organisation, slug, nomenclature, edition=query[end]) for end in ("before", "after")
+    )
+    found = editions.difference(editions.content(store, before), editions.content(store, after))
+    return answer(found.document(), pinned=True, modified=after.issued)
+
+
+class ReviewQuery(EditionQuery, ReleaseQuery, PageQuery):
+    """Which edition, in which release, which page."""
+
+
+@blueprint.get(f"{ADDRESS}/review")
+@blueprint.arguments(ReviewQuery, location="query")
+@blueprint.response(200, listing_schema(StaleSchema, "ReviewList", review=ma.fields.Nested(ReviewSchema)))
+def review(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> Response:
+    """List the mappings of an edition whose target was touched up to a release, with what is proposed for each."""
+    edition, pinned = _edition(query, organisation, slug, nomenclature)
+    read = reading(nomenclature, query)
+    found = staleness.review_list(current.store(), edition, read.edition.version)
+    start = min(max(position(query, int) or 0, 0), len(found.items))
+    page = found.items[start : start + query["limit"]]
+    token = cursor(str(start + len(page))) if start + len(page) < len(found.items) else None
+    body = {
+        **listing(staleness.item_documents(found, page), len(found.items), token),
+        "review": staleness.review_document(found),
+    }
+    return answer(body, pinned=pinned and read.pinned, links=next_link(token))
+
+
+def _edition(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> tuple[CrosswalkEdition, bool]:
+    """The edition that the query asks for, else the one that applies today; and whether the address pins it."""
+    number = query.get("edition")
+    at = None if number else today()
+    return current.store().crosswalk_edition(organisation, slug, nomenclature, edition=number, at=at), bool(number)

@@ -8,7 +8,7 @@ from flask import Flask, current_app
 
 from registry import finding
 from registry.keys import Keys
-from registry.model import today
+from registry.model import Edition, today
 from registry.search import Index
 from registry.settings import Settings
 from registry.store import Store
@@ -40,6 +40,11 @@ def keys() -> Keys:
     :raises KeyRefused: if there are none, or somebody but their owner may read them.
     """
     return Keys.opened(settings().keys)
+
+
+def index_of(edition: Edition) -> Index:
+    """The search index that holds one release, built if it is not there."""
+    return finding.index_of(store(), settings().index, [edition], today())
 
 
 def index() -> Index:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
 
 from apispec import APISpec, BasePlugin
-from flask import Blueprint, render_template
+from flask import Blueprint, Response, render_template
 from flask_smorest import Api
 
 from api import access
 from api.errors import WORDS
+from api.reading import Routes
 from api.schemas import ProblemSchema
 from registry.archive import ARCHIVE
+from registry.feed import FEED_FORMATS
 from registry.formats import FORMATS
+from registry.formats.crosswalks import CROSSWALK_FORMATS
 
 _TEXT = {"type": "string"}
 _HEADERS = {
@@ -46,7 +50,12 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
     "description": "Repeated within 24 hours with the same request, it gets the same answer and does nothing twice",
 }
-_OTHER_FORMATS = {"opensearch": "application/x-suggestions+json", "archive": ARCHIVE.media_type}
+_OTHER_FORMATS = {
+    "opensearch": "application/x-suggestions+json",
+    "archive": ARCHIVE.media_type,
+    **{format.name: format.media_type for format in CROSSWALK_FORMATS.values()},
+    **{name: one.media_type for name, one in FEED_FORMATS.items()},
+}
 
 
 class Answers(BasePlugin):
@@ -102,14 +111,50 @@ def _conditions(method: str, operation: dict[str, Any]) -> Iterator[int]:
         parameters.append(_IDEMPOTENCY_KEY)
 
 
-def blueprint(api: Api) -> Blueprint:
+class DescribedApi(Api):
+    """flask-smorest without its error handlers, which would turn every 404 of the application into JSON of their own.
+
+    The description is made when it is first asked for: that takes as long as most of the rest of a start.
+    """
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        self._waiting: list[Routes] = []
+        self._describing = Lock()
+        super().__init__(*given, **options)
+
+    def register_blueprint(self, blp: Routes, **options: Any) -> None:
+        """Serve a blueprint; its views are described later."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
+        self._app.register_blueprint(blp, **options)
+        self._waiting.append(blp)
+
+    def described(self) -> dict[str, Any]:
+        """The OpenAPI description of all that is served."""
+        with self._describing:
+            while self._waiting:
+                blp = self._waiting.pop(0)
+                blp.register_views_in_doc(self, self._app, self.spec, name=blp.name, parameters=None)
+                self.spec.tag({"name": blp.name, "description": blp.description})
+            found: dict[str, Any] = self.spec.to_dict()
+            return found
+
+    def _openapi_json(self) -> Response:
+        self.described()
+        answer: Response = super()._openapi_json()
+        return answer
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to ``api.errors``."""
+
+
+def blueprint(api: DescribedApi) -> Blueprint:
     """The page at ``/api/docs`` over this API's description."""
     pages = Blueprint("documentation", __name__, template_folder="templates")
 
     @pages.get("/api/docs")
     def documentation() -> str:
         """Show every operation: address, summary, parameters."""
-        described: dict[str, Any] = api.spec.to_dict()
+        described = api.described()
         groups: dict[str, list[dict[str, Any]]] = {}
         for path, operations in described["paths"].items():
             for method, operation in operations.items():

@@ -14,6 +14,7 @@ from api.reading import IS_VERSION, PageQuery, Query, Routes, cursor, listing, n
 from api.schemas import (
     ChangeSchema,
     ConceptStateSchema,
+    ConsumerSchema,
     DraftSchema,
     FaultSchema,
     ImpactChangesSchema,
@@ -280,7 +281,9 @@ def problems(query: dict[str, Any], number: int) -> Response:
             metadata={"description": "Every breaking change, those with the most mappings first"},
         ),
         consumers=ma.fields.List(
-            ma.fields.Dict(), required=True, metadata={"description": "Who pulled the list of late: not counted yet"}
+            ma.fields.Nested(ConsumerSchema),
+            required=True,
+            metadata={"description": "Who pulled the list by token in the last 90 days"},
         ),
     ),
 )

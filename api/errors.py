@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -79,16 +79,26 @@ PROBLEM = "application/problem+json"
 _log = logging.getLogger("socle")
 
 
-FOR_SOFTWARE = ("/api/", "/livez", "/readyz", "/metrics")
+FOR_SOFTWARE = ("/api/", "/reconcile/", "/catalog", "/.well-known/", "/livez", "/readyz", "/metrics")
 """What begins so answers errors with problems; people read pages elsewhere."""
 
 
-def handle(app: Flask, page: Callable[[Exception, Response], Response]) -> None:
-    """Answer every error of the application with a problem, or with the ``page`` made of it where people read."""
+def handle(
+    app: Flask,
+    page: Callable[[Exception, Response], Response],
+    doors: Mapping[str, Callable[[Response], Response]],
+) -> None:
+    """Answer every error of the application with a problem, or with what is made of it: a ``page`` where people read.
+
+    ``doors`` are by the beginning of their addresses: each tells a problem in the shape that its clients know.
+    """
 
     def told(answer: Callable[[Any], Response]) -> Callable[[Any], Response]:
         def response(error: Exception) -> Response:
             found = answer(error)
+            for beginning, shape in doors.items():
+                if f"{request.path}/".startswith(beginning) and found.mimetype == PROBLEM:
+                    return _reshaped(found, shape(found))
             if found.mimetype != PROBLEM or request.path.startswith(FOR_SOFTWARE) or not _reads_pages():
                 return found
             return page(error, found)
@@ -99,6 +109,15 @@ def handle(app: Flask, page: Callable[[Exception, Response], Response]) -> None:
     app.register_error_handler(HTTPException, told(_http_error))
     app.register_error_handler(UnicodeError, told(lambda error: problem(400, "bad-request", "Bad request", str(error))))
     app.register_error_handler(Exception, told(_unexpected))
+
+
+def _reshaped(problem: Response, shaped: Response) -> Response:
+    """A problem in another shape, with the status and the headers that it had."""
+    shaped.status_code = problem.status_code
+    for name, value in problem.headers.items():
+        if name not in ("Content-Type", "Content-Length"):
+            shaped.headers.setdefault(name, value)
+    return shaped
 
 
 def _reads_pages() -> bool:

@@ -17,12 +17,23 @@ from api.schemas import listing as listing_schema
 blueprint = Routes("log", __name__, description="The release log, its signatures, its head and the public keys")
 
 
+class LogQuery(PageQuery):
+    """Which page of the log."""
+
+    after = ma.fields.Integer(
+        strict=False,
+        load_default=0,
+        validate=ma.validate.Range(0, 2**31 - 1),
+        metadata={"description": "The number of the last entry that is known; a `cursor` counts before it"},
+    )
+
+
 @blueprint.get("/log")
-@blueprint.arguments(PageQuery, location="query")
+@blueprint.arguments(LogQuery, location="query")
 @blueprint.response(200, listing_schema(LogEntrySchema))
 def log(query: dict[str, Any]) -> Response:
     """Give the release log: each entry as the text that was sealed, byte for byte, with its signed envelope."""
-    after = min(max(position(query, int) or 0, 0), 2**31 - 1)
+    after = min(max(position(query, int) or query["after"], 0), 2**31 - 1)
     entries = current.store().sealed_entries(after, query["limit"])
     total = current.store().head()
     token = cursor(str(after + len(entries))) if entries and after + len(entries) < total else None

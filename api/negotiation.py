@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flask import abort, request
 
@@ -20,6 +20,17 @@ def chosen(names: Sequence[str], given: str | None) -> Format:
         return FORMATS[given]
     offered = {FORMATS[name].media_type: FORMATS[name] for name in reversed(names)}
     return offered[_best([*reversed(offered)])]
+
+
+def chosen_name(offered: Mapping[str, str], given: str | None) -> str:
+    """The name of the format to answer in, among media types by name, the first being what is got without preference.
+
+    Aborts as ``chosen`` does.
+    """
+    if given:
+        return given
+    names = {media_type: name for name, media_type in reversed([*offered.items()])}
+    return names[_best([*reversed(names)])]
 
 
 def check(media_type: str) -> None:

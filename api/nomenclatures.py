@@ -22,11 +22,20 @@ from api.reading import (
     position,
     reading,
 )
-from api.schemas import ChangeSchema, NomenclatureSchema, ReleaseFileSchema, TreeSchema
+from api.schemas import (
+    ChangeSchema,
+    GroupChangesSchema,
+    HeadingSchema,
+    LinkSchema,
+    NomenclatureSchema,
+    ReleaseFileSchema,
+    TreeSchema,
+)
 from api.schemas import listing as listing_schema
 from registry.archive import ARCHIVE
 from registry.changes import least_version, link_shapes
 from registry.errors import NotFound
+from registry.feed import FEED_FORMATS, delta, passage_document
 from registry.formats import FORMATS
 from registry.formats.document import change_document, nomenclature_document
 from registry.model import Nomenclature
@@ -105,6 +114,9 @@ def tree(query: dict[str, Any], slug: str) -> Response:
     return answer(document, pinned=read.pinned, modified=read.edition.issued, location=pinned_address(read.edition))
 
 
+_DIFFERENCES = {"json": "application/json", "ndjson": FEED_FORMATS["ndjson"].media_type}
+
+
 class DifferenceQuery(PageQuery):
     """Which two releases, and which page of their changes."""
 
@@ -113,6 +125,10 @@ class DifferenceQuery(PageQuery):
     )
     to = ma.fields.String(required=True, validate=IS_VERSION, metadata={"description": "A version, such as 2.0"})
     kind = ma.fields.String(metadata={"description": "Only changes of this kind, such as split"})
+    format = ma.fields.String(
+        validate=ma.validate.OneOf(list(_DIFFERENCES)),
+        metadata={"description": "`json`, a page; or `ndjson`, the whole delta in one answer, in the feed's own lines"},
+    )
 
 
 @blueprint.get("/nomenclatures/<slug>/diff")
@@ -128,11 +144,21 @@ class DifferenceQuery(PageQuery):
         compatibility=ma.fields.String(required=True),
         leastVersion=ma.fields.String(metadata={"description": "The least version that the changes deserve"}),
         counts=ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.Integer()),
+        release=ma.fields.String(metadata={"description": "The same as `to`"}),
+        validFrom=ma.fields.Date(),
+        contentSha256=ma.fields.String(metadata={"description": "That of the canonical form of `to`"}),
+        heading=ma.fields.Nested(HeadingSchema),
+        groups=ma.fields.Nested(GroupChangesSchema),
+        lineageRemoved=ma.fields.List(ma.fields.Nested(LinkSchema)),
     ),
 )
 def difference(query: dict[str, Any], slug: str) -> Response:
     """Say what changed between two releases, code by code: facts, compatibility, states before and after, lineage."""
     changes = current.store().difference(slug, query["from_"], query["to"])
+    chosen = negotiation.chosen_name(_DIFFERENCES, query.get("format"))
+    if chosen != "json":
+        lines = delta(current.store(), changes, current.store().edition(slug, query["to"]))
+        return answer(FEED_FORMATS[chosen].write(lines), media_type=_DIFFERENCES[chosen], pinned=True)
     shapes = link_shapes(changes.links_added)
     kind = query.get("kind")
     kept = [change for change in changes.changes if kind is None or kind in change.kinds]
@@ -143,6 +169,7 @@ def difference(query: dict[str, Any], slug: str) -> Response:
         "nomenclature": slug,
         "from": query["from_"],
         "to": query["to"],
+        **passage_document(changes, current.store().edition(slug, query["to"])),
         "compatibility": changes.compatibility,
         "leastVersion": str(least_version(query["from_"], changes.compatibility)),
         "counts": changes.counts,

@@ -161,12 +161,12 @@ def position(query: dict[str, Any], read: Callable[[str], Any] = str, *, name: s
         refuse(422, messages={"query": {name: ["accepted is what the page before gave as `cursor`"]}})
 
 
-def next_link(cursor_: str | None) -> dict[str, str]:
-    """The Link header's target of the next page, if there is one."""
+def next_link(cursor_: str | None, name: str = "cursor") -> dict[str, str]:
+    """The Link header's target of the next page, if there is one; ``name`` is the parameter that takes the cursor."""
     if cursor_ is None:
         return {}
-    kept = [(key, value) for key, value in request.args.items(multi=True) if key != "cursor"]
-    return {"next": f"{request.path}?{urlencode([*kept, ('cursor', cursor_)])}"}
+    kept = [(key, value) for key, value in request.args.items(multi=True) if key != name]
+    return {"next": f"{request.path}?{urlencode([*kept, (name, cursor_)])}"}
 
 
 def listing(items: list[Any], total: int | None, cursor_: str | None) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import marshmallow as ma
 
 from registry.store.proposals import PROPOSAL_STATES
+from registry.store.webhooks import EVENT_KINDS
+from registry.translation import State
 
 _f = ma.fields
 
@@ -181,7 +183,55 @@ class ChangeSchema(ma.Schema):
     lineage = _f.List(_f.Nested(LinkSchema))
 
 
-class FeedItemSchema(ChangeSchema):
+class HeadingSchema(ma.Schema):
+    """A nomenclature, as one of its releases describes it."""
+
+    slug = _f.String(required=True)
+    iri = _f.String(required=True)
+    title = _texts()
+    description = _texts()
+    publisher = _f.String()
+    license = _f.String()
+    attribution = _f.String()
+    codePattern = _f.String()
+    levelTitles = _f.List(_f.String())
+    generic = _f.Boolean()
+
+
+class GroupSchema(ma.Schema):
+    """A labelled group of concepts."""
+
+    code = _f.String(required=True)
+    prefLabel = _f.Dict(keys=_f.String(), values=_f.String())
+    members = _f.List(_f.String())
+
+
+class GroupChangesSchema(ma.Schema):
+    """Groups as they are now, where they changed, and those that are no more."""
+
+    changed = _f.List(_f.Nested(GroupSchema))
+    removed = _f.List(_f.String())
+
+
+class PassageSchema(ma.Schema):
+    """What leads to a release beside what happened to single codes; ``contentSha256`` is that of its canonical form."""
+
+    contentSha256 = _f.String()
+    heading = _f.Nested(HeadingSchema)
+    groups = _f.Nested(GroupChangesSchema)
+    lineageRemoved = _f.List(_f.Nested(LinkSchema))
+
+
+class SuccessorSchema(ma.Schema):
+    """A code that takes over what another meant, with its label in the release that says so."""
+
+    code = _f.String(required=True)
+    prefLabel = _f.Dict(keys=_f.String(), values=_f.String())
+    date = _f.Date(required=True)
+    kind = _f.String(required=True)
+
+
+class FeedItemSchema(PassageSchema, ChangeSchema):
     """An item of the feed: a release that came (``release``), one of its changes (``change``), or its withdrawal."""
 
     type = _f.String(required=True, validate=ma.validate.OneOf(["release", "change", "withdrawal"]))
@@ -190,7 +240,11 @@ class FeedItemSchema(ChangeSchema):
     seq = _f.Integer(required=True)
     issued = _f.DateTime(required=True)
     validFrom = _f.Date(required=True)
+    cursor = _f.String(required=True, metadata={"description": "The place after this item"})
     why = _f.String(metadata={"description": "of a withdrawal"})
+    predecessor = _f.String(allow_none=True, metadata={"description": "The release that this one was made from"})
+    corrects = _f.String(allow_none=True)
+    successors = _f.List(_f.Nested(SuccessorSchema))
     code = _f.String()
     kinds = _f.List(_f.String())
     compatibility = _f.String()
@@ -354,6 +408,74 @@ class NewTokenSchema(TokenSchema):
     token = _f.String(allow_none=True, metadata={"description": "The token itself, which nothing shows again"})
 
 
+class WebhookSchema(ma.Schema):
+    """A webhook, without its secret."""
+
+    id = _f.Integer(required=True)
+    organisation = _f.String(required=True)
+    nomenclature = _f.String(required=True, allow_none=True, metadata={"description": "None: of all"})
+    url = _f.String(required=True)
+    kinds = _f.List(_f.String(validate=ma.validate.OneOf(EVENT_KINDS)), required=True)
+    created = _f.DateTime(required=True)
+    state = _f.String(required=True, validate=ma.validate.OneOf(["active", "failing", "disabled"]))
+    failingSince = _f.DateTime(required=True, allow_none=True)
+    disabled = _f.DateTime(required=True, allow_none=True, metadata={"description": "When it was given up"})
+
+
+class NewWebhookSchema(WebhookSchema):
+    """A webhook that was just made."""
+
+    secret = _f.String(
+        required=True, allow_none=True, metadata={"description": "What signs, which nothing shows again"}
+    )
+
+
+class AttemptSchema(ma.Schema):
+    """One try to deliver."""
+
+    at = _f.DateTime(required=True)
+    status = _f.Integer(required=True, allow_none=True, metadata={"description": "None: no answer came"})
+    milliseconds = _f.Integer(required=True)
+    fault = _f.String(
+        required=True,
+        allow_none=True,
+        validate=ma.validate.OneOf(["address", "name", "connection", "tls", "time", "answer", "redirect", "status"]),
+        metadata={"description": "Why it failed; none: it was taken"},
+    )
+
+
+class DeliverySchema(ma.Schema):
+    """An event on its way to a webhook."""
+
+    id = _f.Integer(required=True)
+    event = _f.String(required=True, metadata={"description": "The event's id, the same however often it is sent"})
+    kind = _f.String(required=True, validate=ma.validate.OneOf(EVENT_KINDS))
+    created = _f.DateTime(required=True)
+    state = _f.String(required=True, validate=ma.validate.OneOf(["pending", "delivered", "failed"]))
+    next = _f.DateTime(required=True, allow_none=True, metadata={"description": "When it is tried next"})
+    attempts = _f.List(_f.Nested(AttemptSchema), required=True)
+
+
+class PulledReleaseSchema(ma.Schema):
+    """How often a release was pulled in the last 90 days, and on which day last."""
+
+    release = _f.String(required=True)
+    last = _f.Date(required=True)
+    pulls = _f.Integer(required=True)
+
+
+class ConsumerSchema(ma.Schema):
+    """An organisation that pulled the list by token in the last 90 days; ``release`` is the one that it pulled last."""
+
+    organisation = _f.String(required=True)
+    name = _f.String(required=True)
+    kind = _f.String(required=True)
+    release = _f.String(required=True)
+    last = _f.Date(required=True)
+    pulls = _f.Integer(required=True)
+    releases = _f.List(_f.Nested(PulledReleaseSchema), required=True)
+
+
 class JournalEntrySchema(ma.Schema):
     """An entry of the journal, canonical JSON that the next entry's ``previous`` is the SHA-256 of."""
 
@@ -395,6 +517,7 @@ class LocalCodeSchema(ma.Schema):
     label = _f.String(required=True)
     parentCode = _f.String()
     note = _f.String()
+    frequency = _f.Integer(allow_none=True, metadata={"description": "how often it is used, where the list says it"})
 
 
 class CrosswalkSchema(ma.Schema):
@@ -442,6 +565,9 @@ class RowSchema(MappingSchema):
 
     code = _f.String(required=True)
     label = _f.String(required=True)
+    author = _f.String(metadata={"description": "who stands for it: a name that was given, or a person's opaque id"})
+    reviewer = _f.String()
+    date = _f.Date(allow_none=True, metadata={"description": "the day of the decision"})
 
 
 class CrosswalkRowsSchema(CrosswalkSchema):
@@ -452,15 +578,301 @@ class CrosswalkRowsSchema(CrosswalkSchema):
     cursor = _f.String(allow_none=True)
 
 
+class StepSchema(ma.Schema):
+    """One step of a path, and on whose word: a crosswalk's edition, a link of lineage, the hierarchy."""
+
+    relation = _f.String(required=True, allow_none=True, metadata={"description": "none where no relation says it"})
+    target = _f.Nested(TargetSchema, required=True, allow_none=True)
+    by = _f.Dict(
+        keys=_f.String(),
+        required=True,
+        metadata={
+            "description": "`type` is `crosswalk` (with `edition` and `sha256`), `lineage` (with the link: `old`, "
+            "`new`, `date`, `kind`), `unchanged`, `withoutSuccessor`, `undeclared` or `hierarchy`"
+        },
+    )
+
+
+class PathMappingSchema(MappingSchema):
+    """What a code is on the other side, and the path that says so."""
+
+    path = _f.List(_f.Nested(StepSchema), required=True)
+
+
+class HalfSchema(ma.Schema):
+    """Some steps, and what relates their ends."""
+
+    relation = _f.String(required=True, allow_none=True)
+    path = _f.List(_f.Nested(StepSchema), required=True)
+
+
+class RefusedSchema(ma.Schema):
+    """Two halves of a path from which nothing sound follows, and why (in French)."""
+
+    why = _f.String(required=True)
+    first = _f.Nested(HalfSchema, required=True)
+    second = _f.Nested(HalfSchema, required=True)
+
+
+class EndSchema(ma.Schema):
+    """One end of a route: a release and, for a local list, the edition of its crosswalk to it."""
+
+    nomenclature = _f.String(required=True)
+    release = _f.String(required=True)
+    contentSha256 = _f.String(required=True)
+    codeList = _f.String()
+    edition = _f.Integer()
+    listEdition = _f.Integer()
+    sha256 = _f.String()
+
+    class Meta:
+        """The rest is what is said of a crosswalk's edition elsewhere."""
+
+        unknown = ma.INCLUDE
+
+
+class RouteSchema(ma.Schema):
+    """The way that translations took: both ends, and each crosswalk or lineage between them."""
+
+    from_ = _f.Nested(EndSchema, required=True, data_key="from")
+    to = _f.Nested(EndSchema, required=True)
+    hops = _f.List(_f.Dict(keys=_f.String()), required=True)
+
+
+class CountsSchema(ma.Schema):
+    """How much there is in each state of a local code; the three are never mixed up."""
+
+    total = _f.Integer(required=True)
+    mapped = _f.Integer(required=True)
+    noMatch = _f.Integer(required=True)
+    unreviewed = _f.Integer(required=True)
+
+
+class CoverageSchema(ma.Schema):
+    """How far a list is covered: in codes, and in uses where the list says how often its codes are used."""
+
+    codes = _f.Nested(CountsSchema, required=True)
+    uses = _f.Nested(CountsSchema, required=True, allow_none=True)
+
+
+class CrosswalkStatusSchema(CrosswalkSchema):
+    """An edition of a crosswalk, and how far it covers its list."""
+
+    coverage = _f.Nested(CoverageSchema, required=True)
+
+
+class PlainMappingSchema(ma.Schema):
+    """A mapping by the codes alone of what it joins; without a target, the code has no equivalent."""
+
+    code = _f.String(required=True)
+    relation = _f.String(required=True)
+    target = _f.String(required=True, allow_none=True)
+    justification = _f.String()
+    confidence = _f.String(allow_none=True)
+    covers = _f.Boolean()
+    weight = _f.String(allow_none=True)
+    comment = _f.String()
+    author = _f.String()
+    reviewer = _f.String()
+    date = _f.Date(allow_none=True)
+
+
+class CodeChangeSchema(ma.Schema):
+    """A local code that changed."""
+
+    before = _f.Nested(LocalCodeSchema, required=True)
+    after = _f.Nested(LocalCodeSchema, required=True)
+
+
+class MappingChangeSchema(ma.Schema):
+    """A mapping that changed."""
+
+    before = _f.Nested(PlainMappingSchema, required=True)
+    after = _f.Nested(PlainMappingSchema, required=True)
+
+
+class CodeChangesSchema(ma.Schema):
+    """What changed among the codes of a list."""
+
+    added = _f.List(_f.Nested(LocalCodeSchema), required=True)
+    removed = _f.List(_f.Nested(LocalCodeSchema), required=True)
+    changed = _f.List(_f.Nested(CodeChangeSchema), required=True)
+
+
+class MappingChangesSchema(ma.Schema):
+    """What changed among the mappings."""
+
+    added = _f.List(_f.Nested(PlainMappingSchema), required=True)
+    removed = _f.List(_f.Nested(PlainMappingSchema), required=True)
+    changed = _f.List(_f.Nested(MappingChangeSchema), required=True)
+
+
+class CrosswalkDifferenceSchema(ma.Schema):
+    """What leads from one edition of a crosswalk to another, or to the draft."""
+
+    codes = _f.Nested(CodeChangesSchema, required=True)
+    mappings = _f.Nested(MappingChangesSchema, required=True)
+
+
+class ProposedSchema(ma.Schema):
+    """A concept that may take the place of a target; ``relation`` is null where nothing sound follows."""
+
+    relation = _f.String(required=True, allow_none=True)
+    target = _f.Nested(TargetSchema, required=True)
+
+
+class StaleSchema(ma.Schema):
+    """A mapping whose target was touched: how, and what is proposed."""
+
+    code = _f.String(required=True)
+    label = _f.String(required=True)
+    relation = _f.String(required=True)
+    target = _f.Nested(TargetSchema, required=True)
+    kinds = _f.List(_f.String(), required=True)
+    action = _f.String(required=True, validate=ma.validate.OneOf(["keep", "successor", "byHand"]))
+    proposed = _f.List(_f.Nested(ProposedSchema), required=True)
+    reason = _f.String(metadata={"description": "Why the target has no successor, where it has none"})
+
+
+class ReviewSchema(ma.Schema):
+    """The review list of a crosswalk between two releases, counted."""
+
+    nomenclature = _f.String(required=True)
+    release = _f.String(required=True)
+    to = _f.String(required=True)
+    counts = _f.Dict(
+        keys=_f.String(),
+        values=_f.Integer(),
+        required=True,
+        metadata={"description": "by action; `codes` to decide on"},
+    )
+
+
+class DraftEditionSchema(ma.Schema):
+    """The draft beside a crosswalk, without its codes."""
+
+    organisation = _f.String(required=True)
+    codeList = _f.String(required=True)
+    title = _f.String(required=True)
+    nomenclature = _f.String(required=True)
+    release = _f.String(required=True)
+    base = _f.Integer(required=True, allow_none=True, metadata={"description": "the edition that it was begun from"})
+    validFrom = _f.Date(allow_none=True)
+    author = _f.String()
+    license = _f.String()
+    revision = _f.Integer(required=True)
+    created = _f.DateTime()
+    coverage = _f.Nested(CoverageSchema, required=True)
+
+
+class DraftMappingSchema(PlainMappingSchema):
+    """A mapping in a draft; ``staleFrom`` is the release that it held in, where its code has to be decided on again."""
+
+    staleFrom = _f.String(required=True, allow_none=True)
+
+
+class DraftRowSchema(LocalCodeSchema):
+    """A code of a draft, its state, and its mappings."""
+
+    status = _f.String(required=True, validate=ma.validate.OneOf(["mapped", "noMatch", "unreviewed"]))
+    mappings = _f.List(_f.Nested(DraftMappingSchema), required=True)
+
+
+class DraftRowsSchema(DraftEditionSchema):
+    """A draft, with a page of its codes."""
+
+    items = _f.List(_f.Nested(DraftRowSchema), required=True)
+    total = _f.Integer(required=True)
+    cursor = _f.String(allow_none=True)
+
+
+class ProposedCodeSchema(LocalCodeSchema):
+    """A code that nobody decided on, with its candidates, best first."""
+
+    candidates = _f.List(_f.Nested(CandidateSchema), required=True)
+
+
+class AcceptedSchema(ma.Schema):
+    """What was written into a draft, and the draft as it is then."""
+
+    draft = _f.Nested(DraftEditionSchema, required=True)
+    accepted = _f.List(_f.Nested(PlainMappingSchema), required=True)
+
+
+class CarriedSchema(ma.Schema):
+    """A draft on its new release, and what it has to decide on again."""
+
+    draft = _f.Nested(DraftEditionSchema, required=True)
+    review = _f.Nested(ReviewSchema, required=True)
+
+
+class ColumnSchema(ma.Schema):
+    """A column of a file, and what it is taken for; ``named``: the sender said so."""
+
+    role = _f.String(required=True)
+    header = _f.String(required=True)
+    named = _f.Boolean(required=True)
+
+
+class FileRowsSchema(ma.Schema):
+    """Rows of data, without titles and headers."""
+
+    read = _f.Integer(required=True)
+    accepted = _f.Integer(required=True)
+    refused = _f.Integer(required=True)
+
+
+class RefusalSchema(ma.Schema):
+    """A cell of a row that is refused."""
+
+    sheet = _f.String(required=True)
+    line = _f.Integer(required=True)
+    column = _f.String(required=True)
+    value = _f.String(required=True)
+    rule = _f.String(required=True)
+    message = _f.String(required=True)
+    accepted = _f.String(required=True)
+
+
+class DroppedSchema(ma.Schema):
+    """Decisions that a draft, or else the last edition, has and the file has not."""
+
+    total = _f.Integer(required=True)
+    examples = _f.List(_f.Nested(PlainMappingSchema), required=True)
+
+
+class FileReportSchema(ma.Schema):
+    """What was read in a file, and what it makes of the draft; ``draft`` is null where nothing was written."""
+
+    format = _f.String(required=True)
+    columns = _f.List(_f.Nested(ColumnSchema), required=True)
+    unused = _f.List(_f.String(), required=True)
+    rows = _f.Nested(FileRowsSchema, required=True)
+    refusals = _f.List(_f.Nested(RefusalSchema), required=True)
+    remarks = _f.List(_f.String(), required=True)
+    release = _f.String(required=True)
+    dropped = _f.Nested(DroppedSchema, required=True)
+    changed = _f.Integer(required=True, metadata={"description": "decisions that become others"})
+    coverage = _f.Nested(CoverageSchema, required=True)
+    errors = _f.List(_f.Nested("FaultSchema"), required=True)
+    total = _f.Integer(required=True, metadata={"description": "how many errors there are"})
+    draft = _f.Nested(DraftEditionSchema, required=True, allow_none=True)
+
+
+class PublishedEditionSchema(CrosswalkSchema):
+    """The edition that a draft became, and warnings."""
+
+    warnings = _f.List(_f.Nested("FaultSchema"))
+
+
 class TranslationSchema(ma.Schema):
-    """What a code is on the other side: mapped, reviewed without equivalent, not reviewed, or unknown."""
+    """What a code is on the other side, and what is known of it where it is nothing there."""
 
     code = _f.String(required=True)
     label = _f.String(allow_none=True)
-    status = _f.String(
-        required=True, validate=ma.validate.OneOf(["mapped", "noMatch", "unreviewed", "unmapped", "unknown"])
-    )
-    mappings = _f.List(_f.Nested(MappingSchema))
+    status = _f.String(required=True, validate=ma.validate.OneOf(get_args(State)))
+    mappings = _f.List(_f.Nested(PathMappingSchema), required=True)
+    refused = _f.List(_f.Nested(RefusedSchema), required=True)
 
 
 class DraftAcceptanceSchema(ma.Schema):

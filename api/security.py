@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from io import BytesIO
+from typing import IO, Any, NoReturn
 
-from flask import Flask, Response, abort, current_app, g, request
+from flask import Flask, Request, Response, abort, current_app, g, request
 from flask.globals import request_ctx
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException
@@ -22,6 +23,8 @@ _MAX_QUERY = 16_000
 _MAX_DEPTH = 50
 _MAX_INTEGER = 2**53
 _API = "/api/"
+_FOR_SOFTWARE = (_API, "/reconcile/", "/fhir/", "/sdmx/", "/rest/", "/catalog", "/.well-known/")
+"""What is for other programs, on pages of any origin too: no form of ours sends anything there."""
 _READS = ("GET", "HEAD", "OPTIONS")
 
 POLICY = (
@@ -79,9 +82,23 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+class InMemory(Request):
+    """A request whose files stay in memory: the body bounds them, and what people send has no place on a disk."""
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        return BytesIO()
+
+
 def protect(app: Flask, settings: Settings) -> None:
     """Check requests and dress answers, on the whole application."""
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.request_class = InMemory
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     if settings.trusted_hosts:
         app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts)
     app.before_request(_check_request)
@@ -101,7 +118,9 @@ def _check_request() -> None:
         _check_body()
         # Other sites' pages can have a browser send its cookies, and never a token: what a form sends is meant if it
         # holds what our form held. Whoever reads by POST changes nothing.
-        if not request.path.startswith(_API) or (access.actor().door == BY_SESSION and not _is_open(request.method)):
+        if not request.path.startswith(_FOR_SOFTWARE) or (
+            access.actor().door == BY_SESSION and not _is_open(request.method)
+        ):
             sessions.check_meant()
 
 
@@ -127,7 +146,7 @@ def _asked() -> Iterable[tuple[str, str]]:
 
 def _dress(response: Response) -> Response:
     headers = response.headers
-    headers["Content-Security-Policy"] = POLICY
+    headers.setdefault("Content-Security-Policy", POLICY)
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "same-origin"
     headers["X-Request-Id"] = g.get("request_id", "")
@@ -135,7 +154,7 @@ def _dress(response: Response) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="socle"'
     if request.path.startswith(_API):
         headers.setdefault("Vary", "Accept, Accept-Encoding")
-    if request.path.startswith(_API) and _is_open(request.method):
+    if request.path.startswith(_FOR_SOFTWARE) and _is_open(request.method):
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Expose-Headers"] = "ETag, Link, Location, Content-Location, X-Request-Id"
         if request.method == "OPTIONS":

@@ -1,25 +1,34 @@
-"""Translating codes: from a local list to a nomenclature and back."""
+"""Translating codes: local to shared, shared to local, local to local, and from one release to another."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, request
+from flask_smorest import Blueprint
 
-from api import access, current
+from api import access, caching, current, negotiation
 from api.caching import answer
 from api.concepts import code_of
-from api.reading import Query, Routes
-from api.schemas import CrosswalkSchema, TranslationSchema
+from api.reading import A_DAY, Query, Routes
+from api.schemas import RouteSchema, TranslationSchema
 from registry import translation
-from registry.crosswalks import edition_document
+from registry.errors import Invalid, Problem
+from registry.formats import tabular
 from registry.model import today
-from registry.translation import Translation
+from registry.translation import Answer, Translation
 
 blueprint = Routes("translate", __name__, description="Codes of one list as codes of another")
 
 MOST = 10_000
+_LONGEST = 300
+_FORMATS = ("json", "csv")
+_ROWS_AT_ONCE = 500
 
 
 class TranslateQuery(Query):
@@ -28,23 +37,32 @@ class TranslateQuery(Query):
     from_ = ma.fields.String(
         data_key="from",
         required=True,
-        validate=ma.validate.Length(1, 300),
+        validate=ma.validate.Length(1, _LONGEST),
         metadata={"description": "A local list, ORG/LIST or ORG/LIST@EDITION, or a nomenclature, N or N@VERSION"},
     )
     to = ma.fields.String(
         required=True,
-        validate=ma.validate.Length(1, 300),
+        validate=ma.validate.Length(1, _LONGEST),
         metadata={"description": "A nomenclature, N or N@VERSION, or a local list"},
+    )
+    at = ma.fields.Date(
+        error_messages=A_DAY,
+        metadata={"description": "The day on which what is not pinned is read (Europe/Paris); today without it"},
+    )
+    through = ma.fields.String(
+        validate=ma.validate.Length(1, _LONGEST),
+        metadata={"description": "The nomenclature in which two local lists meet, where there are several"},
     )
 
 
 class TranslateOneQuery(TranslateQuery):
     """From where, to where, and which code."""
 
-    code = ma.fields.String(validate=ma.validate.Length(1, 300))
+    code = ma.fields.String(validate=ma.validate.Length(1, _LONGEST))
     uri = ma.fields.String(
         validate=ma.validate.Length(1, 1000), metadata={"description": "A shared concept's IRI, instead of its code"}
     )
+    format = ma.fields.String(validate=ma.validate.OneOf(_FORMATS))
 
     @ma.validates_schema
     def _one_code(self, data: dict[str, Any], **_: Any) -> None:
@@ -56,69 +74,118 @@ class TranslateManyBody(TranslateQuery):
     """From where, to where, and which codes."""
 
     codes = ma.fields.List(
-        ma.fields.String(validate=ma.validate.Length(0, 300)), required=True, validate=ma.validate.Length(0, MOST)
+        ma.fields.String(validate=ma.validate.Length(0, _LONGEST)), required=True, validate=ma.validate.Length(0, MOST)
     )
 
 
+class TranslateManyQuery(TranslateQuery):
+    """In which format; and, where the body is a table, from where to where."""
+
+    from_ = ma.fields.String(data_key="from", validate=ma.validate.Length(1, _LONGEST))
+    to = ma.fields.String(validate=ma.validate.Length(1, _LONGEST))
+    format = ma.fields.String(validate=ma.validate.OneOf(_FORMATS))
+
+
 class AnswerSchema(ma.Schema):
-    """The translations, and the crosswalk's edition and releases that they were read in."""
+    """The translations, and the route that they took: editions, releases, hashes."""
 
     items = ma.fields.List(ma.fields.Nested(TranslationSchema), required=True)
     total = ma.fields.Integer(required=True)
-    crosswalk = ma.fields.Nested(CrosswalkSchema, required=True)
+    route = ma.fields.Nested(RouteSchema, required=True)
 
 
 @blueprint.get("/translate")
-@blueprint.arguments(TranslateOneQuery, location="query")
+@blueprint.arguments(TranslateOneQuery(), location="query")
 @blueprint.response(200, AnswerSchema)
 def translate(query: dict[str, Any]) -> Response:
-    """Say what one code is on the other side, with the relation, the release and the edition."""
+    """Say what one code is on the other side, with relation, path, releases, editions, and what was refused."""
     if "uri" in query:
         slug, _, version = query["from_"].partition("@")
         store = current.store()
         code = code_of(query["uri"], store.heading(slug, version) if version else store.nomenclature(slug))
     else:
         code = query["code"]
-    return _answered(query["from_"], query["to"], [code])
+    chosen = negotiation.chosen(_FORMATS, query.get("format"))
+    found = _translated(query, [code])
+    body = b"".join(_table(found.items)) if chosen.name == "csv" else _document(found)
+    return answer(body, media_type=chosen.media_type, pinned=found.route.pinned)
 
 
 @blueprint.post("/translate")
 @access.needs(access.OPEN)
-@blueprint.arguments(TranslateManyBody)
+@blueprint.arguments(TranslateManyQuery, location="query")
 @blueprint.response(200, AnswerSchema)
-def translate_many(body: dict[str, Any]) -> Response:
-    """Translate up to 10,000 codes; the answer is in their order."""
-    return _answered(body["from_"], body["to"], body["codes"])
-
-
-def _answered(source: str, target: str, codes: list[str]) -> Response:
-    found = translation.translate(current.store(), source, target, codes, at=today())
-    items = [_document(item) for item in found.items]
-    return answer({"items": items, "total": len(items), "crosswalk": edition_document(found.edition)})
-
-
-def _document(item: Translation) -> dict[str, Any]:
-    return {
-        "code": item.code,
-        "label": item.label,
-        "status": item.status,
-        "mappings": [
-            {
-                "relation": found.relation,
-                "target": {
-                    "code": found.code,
-                    "prefLabel": dict(found.pref_label),
-                    "status": found.status or None,
-                    **found.read_in,
-                }
-                if found.code
-                else None,
-                "justification": found.mapping.justification,
-                "confidence": found.mapping.confidence or None,
-                "covers": found.mapping.covers,
-                "weight": found.mapping.weight or None,
-                "comment": found.mapping.comment,
-            }
-            for found in item.found
-        ],
+@Blueprint.doc(
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {"schema": TranslateManyBody},
+            "text/csv": {"schema": {"type": "string"}},
+        },
     }
+)
+def translate_many(query: dict[str, Any]) -> Response:
+    """Translate up to 10,000 codes, in their order: JSON, or CSV with a column `code`.
+
+    With a CSV body, `from` and `to` are parameters of the address. The answer is JSON or CSV, as `Accept` or `format`
+    says.
+    """
+    chosen = negotiation.chosen(_FORMATS, query.get("format"))
+    if request.mimetype == "text/csv":
+        asked = query | blueprint.ARGUMENTS_PARSER.parse(TranslateQuery(unknown=ma.EXCLUDE), location="query")
+        codes = _codes(request.get_data(cache=True))
+    else:
+        asked = blueprint.ARGUMENTS_PARSER.parse(TranslateManyBody(), location="json")
+        codes = asked["codes"]
+    found = _translated(asked, codes)
+    if chosen.name == "json":
+        return answer(_document(found), media_type=chosen.media_type)
+    response = Response(_table(found.items), mimetype=chosen.media_type)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    return response
+
+
+def _codes(data: bytes) -> list[str]:
+    """The column ``code`` of a table, whatever else is in it."""
+    found: list[str] = []
+    for line, row in tabular.rows(data, max_rows=MOST):
+        if "code" not in row:
+            accepted = "une colonne « code »"
+            raise Invalid([Problem("csv_columns", "colonne absente", (), "ligne 1", ", ".join(row)[:200], accepted)])
+        if len(row["code"]) > _LONGEST or "\x00" in row["code"]:
+            accepted = f"au plus {_LONGEST} caractères"
+            raise Invalid([Problem("csv_cell", "code trop long", (), f"ligne {line}, colonne code", "", accepted)])
+        found.append(row["code"])
+    return found
+
+
+def _translated(asked: dict[str, Any], codes: list[str]) -> Answer:
+    return translation.translate(
+        current.store(),
+        asked["from_"],
+        asked["to"],
+        codes,
+        at=asked.get("at") or today(),
+        through=asked.get("through", ""),
+        stamp=caching.stamp_taken(),
+    )
+
+
+def _document(found: Answer) -> dict[str, Any]:
+    items = [translation.document(item) for item in found.items]
+    return {"items": items, "total": len(items), "route": found.route.document()}
+
+
+def _table(items: Iterable[Translation]) -> Iterator[bytes]:
+    """Translations as CSV, some rows at a time."""
+    rows = chain([translation.COLUMNS], translation.table_rows(items))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    for number, row in enumerate(rows, 1):
+        writer.writerow(row)
+        if number % _ROWS_AT_ONCE == 0:
+            yield buffer.getvalue().encode()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue().encode()

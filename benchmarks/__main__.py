@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from benchmarks import generator, hostile, measuring, searching, serving
+from benchmarks import generator, hostile, measuring, recoding, searching, serving
 from benchmarks import impact as impact_
 from registry import drafts, editions, publishing
 from registry.crosswalks import CodeList, Organisation
@@ -42,10 +42,19 @@ class Scale(NamedTuple):
     requests: int = 3_000
     searched: tuple[int, ...] = (1_000, 20_000)
     affected: tuple[int, ...] = (70_000, 7_000_000)
+    recoded: int = 10_000_000
 
 
 QUICK = Scale(
-    concepts=400, served=120, few=40, releases=3, mappings=200, requests=10, searched=(40,), affected=(2_000,)
+    concepts=400,
+    served=120,
+    few=40,
+    releases=3,
+    mappings=200,
+    requests=10,
+    searched=(40,),
+    affected=(2_000,),
+    recoded=2_000,
 )
 SEARCH_GOALS = {
     1_000: {"build": "1 s", "search": "2 / 8 ms", "suggest": ""},
@@ -59,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     parser.add_argument("--size", type=int, help=f"concepts to import and publish ({Scale().concepts} by default)")
     parser.add_argument("--postgresql", action="store_true", help="import, or impact, on a private PostgreSQL server")
-    parser.add_argument("--only", choices=("import", "http", "search", "impact"), help="one part alone")
+    parser.add_argument("--only", choices=("import", "http", "search", "impact", "recode"), help="one part alone")
     chosen = parser.parse_args(arguments)
     scale = QUICK if chosen.quick else Scale()
     if chosen.size:
@@ -70,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             imports(Path(name), scale, postgresql=chosen.postgresql)
         if chosen.only in (None, "http"):
             requests(Path(name), scale)
+        if chosen.only in (None, "recode"):
+            recodings(Path(name), scale)
         if chosen.only in (None, "search"):
             for size in scale.searched:
                 searches(Path(name), size)
@@ -150,6 +161,35 @@ def requests(folder: Path, scale: Scale) -> None:
             empty,
             "1.2 × that of 1,000",
         )
+
+
+def recodings(folder: Path, scale: Scale) -> None:
+    """Recode a data file as CSV and as Parquet, each beside a bare DuckDB join of the same file."""
+    place = folder / "recoded"
+    place.mkdir()
+    with _registry(place) as store:
+        release = generator.release(scale.few)
+        _publish(store, release)
+        _crosswalk(store, recoding.LIST.partition("/")[2], scale.few, release)
+    file = place / "data.csv"
+    measuring.run("benchmarks.recoding", "data", str(file), str(scale.recoded), str(scale.few))
+    what = f"recode {scale.recoded:,} rows, {file.stat().st_size / 1e6:,.0f} MB as CSV"
+    print(f"\n{what:<46}{'s':>8}{'CPU s':>8}{'ratio':>8}{'CPU':>8}{'peak MiB':>10}  goal")
+    for source in (file, file.with_suffix(".parquet")):
+        before: dict[str, float] = {}
+        for step, goal in (("bare", ""), ("recode", "1.3, under 1 GiB")):
+            out = place / f"out{source.suffix}"
+            given = (step, f"sqlite:///{place / 'socle.db'}", str(place / "blobs"), str(source), str(out))
+            ran = measuring.run("benchmarks.recoding", *given)
+            out.unlink()
+            took = json.loads(ran.output)
+            ratios = "".join(f"{took[one] / before[one] if before else 1:>8.2f}" for one in ("seconds", "processor"))
+            before = before or took
+            title = f"  {source.suffix[1:]}, {'bare DuckDB join' if step == 'bare' else 'socle recode'}"
+            print(
+                f"{title:<46}{took['seconds']:>8.2f}{took['processor']:>8.2f}{ratios}{ran.peak_mib:>10.0f}  {goal}",
+                flush=True,
+            )
 
 
 def searches(folder: Path, size: int) -> None:
@@ -247,13 +287,15 @@ def _mixed(server: serving.Served, scale: Scale, release: Release, few: Release)
     )
     _row("suggest", server.cost(typed, most=min(most, 500)), empty, "0.4 ms")
     for slug, count in (("petite", scale.mappings // 100), ("grande", scale.mappings)):
-        asked = (
-            f"{api}/translate?from={ORGANISATION}/{slug}@1&to={generator.SLUG}&code=L{number % count:07d}"
-            for number in range(0, most * 7, 7)
-        )
-        _row(
-            f"translate one code, {count:,} mappings", server.cost(asked, most=min(most, count)), empty, "0.2 ms, flat"
-        )
+        for end, told in ((generator.SLUG, ""), (f"{generator.SLUG}@1.0", ", pinned")):
+            asked = (
+                f"{api}/translate?from={ORGANISATION}/{slug}@1&to={end}&code=L{number % count:07d}"
+                for number in range(0, most * 7, 7)
+            )
+            cost = server.cost(asked, most=min(most, count))
+            _row(f"translate one code, {count:,} mappings{told}", cost, empty, "0.2 ms, flat")
+    again = f"{api}/translate?from={ORGANISATION}/grande@1&to={generator.SLUG}@1.0&code=L0000000"
+    _row("the same code again, pinned", server.cost(itertools.repeat(again), most=most), empty, "")
     since = _before_the_last(server, scale)
     changes = (
         f"{api}/changes?nomenclature=peu&since={since}&limit={limit}" for limit in itertools.cycle(range(20, 1_000))

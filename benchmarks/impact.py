@@ -175,7 +175,7 @@ class _Laid(NamedTuple):
     def _local_code(self) -> Iterator[tuple[Any, ...]]:
         for number, _, mappings in self._lists():
             for code in dict.fromkeys(_local_codes(mappings)):
-                yield number, code, f"Libellé local {code}", "", ""
+                yield number, code, f"Libellé local {code}", "", "", ""
 
     def _crosswalk(self) -> Iterator[tuple[Any, ...]]:
         for number, _, _ in self._lists():
@@ -196,7 +196,7 @@ class _Laid(NamedTuple):
                 half, common = place >> 1, not place % 2
                 target = self.codes[half if common else COMMON + (half * 9 + number * 7) % others]
                 relation = "narrowMatch" if place % 10 > 7 else _RELATIONS[place % 3]
-                yield made, local_code, target, relation, "semapv:MappingReview", "", 0, "", ""
+                yield made, local_code, target, relation, "semapv:MappingReview", "", 0, "", "", "", "", ""
 
 
 def _local_codes(mappings: int) -> list[str]:

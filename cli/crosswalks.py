@@ -1,21 +1,20 @@
-"""Commands on crosswalks: importing an edition, what is mapped, and exporting one."""
+"""Commands on crosswalks: what is mapped, what differs between editions, and exporting one."""
 
 from __future__ import annotations
 
-from datetime import date
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import IO
 
 import click
 
 from cli import current, output, values
+from cli.draft_editions import COMMANDS, title
+from cli.translation import compose
 from cli.values import ListName
-from registry import crosswalks, editions
-from registry.crosswalks import CodeList, CrosswalkEdition, Organisation
+from registry import access, crosswalks, draft_editions, editions
+from registry.formats.crosswalks import CROSSWALK_FORMATS, of_crosswalk_file
 from registry.model import today
-from registry.store import Store
-
-LICENCE_OUVERTE = "https://www.etalab.gouv.fr/licence-ouverte-open-licence"
-KINDS = ("departement", "metropole", "ccas", "editeur", "etat", "comite")
+from registry.store.draft_editions import CrosswalkName
 
 
 @click.group()
@@ -23,43 +22,9 @@ def crosswalk() -> None:
     """Map the codes of a local list to a nomenclature."""
 
 
-@crosswalk.command("import")
-@click.argument("name", metavar="ORG/LIST", type=values.LIST)
-@click.argument("nomenclature", metavar="N")
-@click.argument("file", type=click.File("rb"))
-@click.option("--list", "codes", type=click.File("rb"), help="The local list's codes (CSV), where they are new.")
-@click.option("--title", default="", help="The title of a new list; its name unless given.")
-@click.option("--organisation-name", default="", help="The name of a new organisation.")
-@click.option("--kind", default="departement", show_default=True, help=f"What it is: {', '.join(KINDS)}…")
-@click.option(
-    "--release", type=values.RELEASE, help="The release that the targets are of; in force today unless given."
-)
-@click.option("--edition", "number", type=click.IntRange(1, 2**31 - 1), help="The edition; the next one unless given.")
-@click.option("--valid-from", type=values.DAY, help="The day from which it applies; today unless given.")
-@click.option("--author", required=True, help="Who stands for the mappings.")
-@click.option("--license", default=LICENCE_OUVERTE, show_default=True, help="The licence of the crosswalk.")
-@output.json_option
-def import_(
-    name: ListName, nomenclature: str, file: IO[bytes], release: str | None, valid_from: date | None, **options: Any
-) -> None:
-    """Publish an edition of a crosswalk from CSV (local_code, relation, target_code, …): whole, or not at all."""
-    registry = current.store()
-    version = current.edition(registry, nomenclature, release).version
-    mappings = crosswalks.read_mappings(current.contents(file))
-    edition, warnings = editions.publish(
-        registry,
-        _source(name, options),
-        nomenclature,
-        mappings,
-        release=version,
-        valid_from=valid_from or today(),
-        author=options["author"],
-        license=options["license"],
-        number=options["number"],
-    )
-    output.warn(warnings)
-    told = f"publié : {_title(edition)}, {edition.mappings} correspondances"
-    output.answer(crosswalks.edition_document(edition), [told])
+crosswalk.add_command(compose)
+for command in COMMANDS:
+    crosswalk.add_command(command)
 
 
 @crosswalk.command()
@@ -72,47 +37,79 @@ def status(name: ListName | None) -> None:
     if organisation:
         registry.organisation(organisation)
     found = [
-        (one, _counts(registry, one)) for one in registry.crosswalk_editions(organisation=organisation, code_list=slug)
+        (one, editions.coverage(editions.content(registry, one)))
+        for one in registry.crosswalk_editions(organisation=organisation, code_list=slug)
     ]
-    rows = ((_title(one), one.codes, *counts.values()) for one, counts in found)
-    header = ("table de correspondance", "codes", "avec cible", "sans équivalent", "à examiner")
-    output.listing([crosswalks.edition_document(one) | counts for one, counts in found], output.table([header, *rows]))
+    rows = ((title(one), one.codes, *covered.codes, _uses(covered)) for one, covered in found)
+    header = ("table de correspondance", "codes", "avec cible", "sans équivalent", "à examiner", "usages examinés")
+    items = [
+        crosswalks.edition_document(one)
+        | {name: count for name, count in covered.codes.document().items() if name != "total"}
+        | {"uses": covered.uses.document() if covered.uses else None}
+        for one, covered in found
+    ]
+    output.listing(items, output.table([header, *rows]))
+
+
+@crosswalk.command()
+@click.argument("name", metavar="ORG/LIST", type=values.LIST)
+@click.argument("nomenclature", metavar="N")
+@click.argument("editions_", metavar="[E1 E2]", type=click.IntRange(1, 2**31 - 1), nargs=-1)
+@output.json_option
+def diff(name: ListName, nomenclature: str, editions_: tuple[int, ...]) -> None:
+    """Show what leads from one edition of a crosswalk to another; without numbers, from the last one to the draft."""
+    registry, place = current.store(), CrosswalkName(name.organisation, name.slug, nomenclature)
+    if not editions_:
+        actor = access.standing_in(current.actor(), name.organisation, "mapper")
+        found = draft_editions.difference(registry, draft_editions.draft(registry, place, actor=actor))
+    elif len(editions_) == 2:
+        before, after = (registry.crosswalk_edition(*place, edition=number) for number in editions_)
+        found = editions.difference(editions.content(registry, before), editions.content(registry, after))
+    else:
+        raise click.UsageError("give two editions, or none")
+    output.answer(found.document(), _difference_lines(found))
+
+
+def _difference_lines(found: editions.Difference) -> Iterator[str]:
+    for sign, codes, mappings in (
+        ("+", found.codes_added, found.mappings_added),
+        ("-", found.codes_removed, found.mappings_removed),
+    ):
+        yield from (f"{sign} {code.code}  {code.label}" for code in codes)
+        yield from (f"{sign} {one.local_code} {one.relation} {one.target_code}".rstrip() for one in mappings)
+    for old, new in found.codes_changed:
+        yield f"~ {new.code}  {old.label} → {new.label}"
+    for was, now in found.mappings_changed:
+        yield f"~ {now.local_code} {was.relation} → {now.relation} {now.target_code}".rstrip()
 
 
 @crosswalk.command()
 @click.argument("name", metavar="ORG/LIST[@E]", type=values.LIST)
 @click.argument("nomenclature", metavar="N")
 @click.option("-o", "--output", "out", type=click.File("wb", lazy=True, atomic=True), default="-", help="The file.")
-def export(name: ListName, nomenclature: str, out: IO[bytes]) -> None:
-    """Write an edition of a crosswalk as CSV; the one that applies today unless E says otherwise."""
+@click.option(
+    "--format", type=click.Choice(list(CROSSWALK_FORMATS)), help="The format; told by the file's name, else CSV."
+)
+@click.option("--draft", "of_draft", is_flag=True, help="The draft, to be edited in a file and imported again.")
+def export(name: ListName, nomenclature: str, out: IO[bytes], format: str | None, of_draft: bool) -> None:
+    """Write an edition of a crosswalk, or its draft, to a file; the one that applies today unless E says otherwise."""
     registry = current.store()
-    edition = registry.crosswalk_edition(
-        name.organisation, name.slug, nomenclature, edition=name.edition, at=None if name.edition else today()
-    )
-    out.write(crosswalks.crosswalk_csv(mapping for mapping, _ in registry.mappings(edition)))
+    file = getattr(out, "name", "-")
+    chosen = CROSSWALK_FORMATS[format or "csv"] if format or file in ("-", "<stdout>") else of_crosswalk_file(file)
+    if of_draft:
+        place = CrosswalkName(name.organisation, name.slug, nomenclature)
+        actor = access.standing_in(current.actor(), name.organisation, "mapper")
+        whole = draft_editions.whole(registry, draft_editions.draft(registry, place, actor=actor))
+    else:
+        edition = registry.crosswalk_edition(
+            name.organisation, name.slug, nomenclature, edition=name.edition, at=None if name.edition else today()
+        )
+        whole = editions.whole(registry, edition)
+    for part in chosen.write(whole):
+        out.write(part)
 
 
-def _source(name: ListName, options: dict[str, Any]) -> editions.Source:
-    """Whose codes are mapped, as the options say."""
-    codes = crosswalks.read_list(current.contents(options["codes"])) if options["codes"] else None
-    organisation = (
-        Organisation(name.organisation, options["organisation_name"], options["kind"])
-        if options["organisation_name"]
-        else None
-    )
-    code_list = CodeList(name.organisation, name.slug, options["title"] or name.slug, license=options["license"])
-    return editions.Source(code_list, codes, organisation)
-
-
-def _counts(registry: Store, edition: CrosswalkEdition) -> dict[str, int]:
-    """How many local codes are in each state; the three are never mixed up."""
-    relations: dict[str, str] = {}
-    for mapping, _ in registry.mappings(edition):
-        relations[mapping.local_code] = mapping.relation
-    none = sum(relation == "noMatch" for relation in relations.values())
-    return {"mapped": len(relations) - none, "noMatch": none, "unreviewed": edition.codes - len(relations)}
-
-
-def _title(edition: CrosswalkEdition) -> str:
-    name = f"{edition.organisation}/{edition.code_list}@{edition.edition}"
-    return f"{name} → {edition.nomenclature}@{edition.release}"
+def _uses(covered: editions.Coverage) -> str:
+    if covered.uses is None or not sum(covered.uses):
+        return "-"
+    return f"{100 * (covered.uses.mapped + covered.uses.no_match) / sum(covered.uses):.1f} %"

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from cli import current, output
+from cli import current, output, values
+from cli.values import ReleaseName
 from registry import access, opening, shipped
 from registry.model import today
 
@@ -81,6 +82,34 @@ def doctor() -> None:
     )
     if any(one.state == "damaged" for one in found):
         click.get_current_context().exit(5)
+
+
+@click.command()
+@click.argument("release", metavar="[N@V]", type=values.PINNED_RELEASE, required=False)
+@output.json_option
+def renditions(release: ReleaseName | None) -> None:
+    """Keep a release, or all, in the formats that Socle has learnt since they were published.
+
+    The files are signed and chained by a log entry of their own; what was published before stays as it is.
+    """
+    from registry import publishing
+
+    registry, keys, actor = current.store(), current.keys(), current.actor()
+    names = (
+        [(release.slug, release.release or "")]
+        if release
+        else [
+            (one.slug, edition.version) for one in registry.nomenclatures() for edition in registry.editions(one.slug)
+        ]
+    )
+    added = {name: publishing.add_renditions(registry, *name, keys, actor=actor) for name in names}
+    found = [
+        {"nomenclature": slug, "version": version, "formats": [file.format for file in files]}
+        for (slug, version), files in added.items()
+        if files
+    ]
+    lines = [f"{one['nomenclature']}@{one['version']} : {', '.join(one['formats'])}" for one in found]
+    output.listing(found, lines or ["rien à faire"])
 
 
 @click.command()

@@ -20,6 +20,7 @@ KINDS = {
     "release": "version",
     "concept": "concept",
     "draft": "projet",
+    "draft edition": "projet de table",
     "format": "format",
     "organisation": "organisme",
     "code list": "liste locale",
@@ -28,6 +29,8 @@ KINDS = {
     "membership": "rôle",
     "token": "jeton",
     "proposal": "demande",
+    "webhook": "webhook",
+    "delivery": "livraison",
 }
 HINTS = {
     "releases": "versions qui l'ont",
@@ -70,7 +73,7 @@ def json_option(command: _Command) -> _Command:
 
 def answer(document: Any, lines: Iterable[str]) -> None:
     """Print the document with --json, else the lines."""
-    if _as_json():
+    if as_json():
         _print_json(document)
     else:
         for line in lines:
@@ -117,14 +120,15 @@ def problem_document(problem: Problem) -> dict[str, Any]:
 
 def report(error: Exception) -> None:
     """Print what went wrong: in words on standard error, or with --json as the command's answer."""
-    if _as_json():
+    if as_json():
         _print_json(_document(error))
     else:
         for line in _lines(error):
             click.echo(line, err=True)
 
 
-def _as_json() -> bool:
+def as_json() -> bool:
+    """Whether the command is to answer in JSON."""
     return bool(click.get_current_context().meta.get(_AS_JSON)) if click.get_current_context(silent=True) else False
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from registry.columns import ROLES
 from registry.merging import FIELDS, GROUP, HEADING, WHOLE
 from registry.model import LINK_KINDS, Acceptance, Version
 
@@ -137,6 +138,16 @@ class _Mandate(_Shaped):
         return organisation, holder
 
 
+class _ColumnName(_Shaped):
+    name, accepted = "ROLE=HEADER", f"a role and a header, such as code=N°; the roles are {', '.join(ROLES)}"
+
+    def read(self, text: str) -> tuple[str, str]:
+        role, equals, header = text.partition("=")
+        if role not in ROLES or not equals:
+            raise ValueError(text)
+        return role, header
+
+
 class ListName(NamedTuple):
     """An organisation, one of its lists, and perhaps an edition of the crosswalk."""
 
@@ -187,4 +198,5 @@ MANDATE = _Mandate()
 DRAFT = click.IntRange(1, 2**31 - 1)
 LINK_KIND = click.Choice(LINK_KINDS)
 LIST = _List()
+COLUMN_NAME = _ColumnName()
 ACCEPTANCE = _Acceptance()

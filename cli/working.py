@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import click
 
 from cli import committee, current
+from registry import webhooks
 from registry.errors import SocleError
 
 SECONDS_BETWEEN = 15
@@ -34,18 +35,24 @@ _PROGRAM = "from cli.main import main; main()"
 def work(once: bool, every: int, parent: int | None) -> None:
     """Do what is due until it is told to stop (Ctrl-C or SIGTERM), which is a success.
 
-    Publishes drafts whose instant has come, and closes votes that are over. What can't be done now is said, and tried
-    again. `socle serve` runs one by itself.
+    Publishes drafts whose instant has come, closes votes that are over, warns those who pull a list of what will break
+    in it, and sends to webhooks. What can't be done now is said, and tried again. `socle serve` runs one by itself.
     """
     if once:
         _done()
+        count = webhooks.deliver(current.store(), current.settings())
+        if count:
+            click.echo(f"{count} envoi(s) à des webhooks")
         return
+    # Beside the rest: whoever is slow to answer keeps no publication waiting.
+    sending = webhooks.Sending(current.store(), current.settings())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set() and parent in (None, os.getppid()):
         try:
             _done()
+            sending.go()
         except (SocleError, OSError) as error:
             click.echo(f"{type(error).__name__}: {error}", err=True)
         _rest(stop, every, parent)

@@ -11,6 +11,8 @@
 ``verification``          the one verifier; runs by itself and is copied into archives
 ``archive``               a release with all that proves it, in one file
 ``remote``                what another registry shows to a verifier
+``feed``                  what changed since, and a release made from the one before and what changed
+``mirror``                the vendor's side: a verified copy of a registry in a folder, kept in step
 ``access``                who may do what: organisations, people, roles, tokens, sessions; the journal of it
 ``drafts``                preparing a release: a draft is a base release plus what changes
 ``merging``               two changes of one state brought together, and what clashes
@@ -19,11 +21,18 @@
 ``impact``                who must act if a draft is published: its change set, joined to the mappings
 ``publishing``            the only way in which a release comes to be
 ``proposals``             what people ask to be changed, until a release answers
+``consumers``             who pulls which release, counted by organisation, and warning them of what will break
+``webhooks``              what happens, posted to those who asked for it; ``delivery`` posts where others said
 ``mail``                  handing a message to the mail server of the settings
 ``sandbox``               the limited child process in which outside files are parsed
 ``crosswalks``            local codes, mappings, what must hold of them, their files
+``importing``             a department's own file, as it is: codes, mappings, and every refusal said
+``columns``               which column of somebody's table is what, and which word which relation
 ``editions``              publishing an edition of a local list and of a crosswalk
-``translation``           what a code of one list is in another
+``lineage``               what became of a code from one release to another
+``recoding``              data files with their codes turned into others: a row gets what ``rule`` says; ``rows``,
+                          ``files``, ``engine`` (DuckDB), ``memory``, ``report``
+``translation``           what a code of one list is in another: along crosswalks, lineage or both
 ``analysis``              French text as a search sees it: folded, cut into words, stemmed
 ``vocabulary``            the words of an index: corrected, completed, cut; ``everyday`` has those that people say
 ``planning``              a query understood: what each of its words may stand for

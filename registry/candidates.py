@@ -103,9 +103,9 @@ def _alike(label: str, document: Document) -> tuple[float, Relation]:
     """How much the label shares with the nearest of the concept's labels, and the relation that the words suggest."""
     asked = frozenset(analysis.stems(label))
     best: tuple[float, Relation] = (0.0, "closeMatch")
-    for text in document.labels:
+    for place, text in enumerate(document.labels):
         if analysis.key(text) == analysis.key(label):
-            return 1.0, "exactMatch"
+            return 1.0, "exactMatch" if _is_called_so(document, place) else "closeMatch"
         held = frozenset(analysis.stems(text))
         common = len(asked & held)
         if not common:
@@ -114,6 +114,13 @@ def _alike(label: str, document: Document) -> tuple[float, Relation]:
         if alike > best[0]:
             best = alike, _relation(asked, held, alike)
     return best
+
+
+def _is_called_so(document: Document, place: int) -> bool:
+    """Whether a label is the concept's own, or a list's that maps it exactly: not one that is mapped only closely."""
+    key = analysis.key(document.labels[place])
+    relations = {one.relation for one in document.mapped if analysis.key(one.label) == key}
+    return not document.source(place) or "exactMatch" in relations or "closeMatch" not in relations
 
 
 def _relation(asked: frozenset[str], held: frozenset[str], alike: float) -> Relation:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, TypeVar, get_args
+from urllib.parse import quote
 
 from registry.errors import Invalid, Problem
 from registry.formats.tabular import rows
-from registry.model import Concept
+from registry.model import Concept, LinkKind, Nomenclature, preferred
 from registry.rules import LABEL_LENGTH, LISTED, NOTE_LENGTH, text_fault
 from registry.signing import instant
 
@@ -32,6 +33,35 @@ INVERSES: dict[Relation, Relation] = {
 }
 """What a relation is from shared to local (SSSOM chaining rules RI1, RI2); ``noMatch`` has no other way."""
 
+LINEAGE: dict[LinkKind, Relation | None] = {
+    "same": "exactMatch",
+    "wider": "broadMatch",
+    "narrower": "narrowMatch",
+    "overlaps": None,
+}
+"""What a link of lineage is as a relation, from the old code to the new one; no relation says that two overlap."""
+
+
+def compose(first: Relation, second: Relation) -> Relation | None:
+    """What relates the ends of two mappings of which the second begins where the first ends; None: nothing sound.
+
+    Exact changes nothing; broad after broad is broad, and narrow after narrow narrow. Nothing else follows: two that
+    are close to a third may be far from each other, and ``noMatch`` is a word on one list, not a relation to carry on.
+    """
+    if "noMatch" in (first, second):
+        return None
+    if first == "exactMatch":
+        return second
+    if second == "exactMatch" or (first == second and first in ("broadMatch", "narrowMatch")):
+        return first
+    return None
+
+
+def turned(relation: Relation | None) -> Relation | None:
+    """A relation read from its other end; None for one that is none, and for ``noMatch``."""
+    return INVERSES.get(relation) if relation else None
+
+
 JUSTIFICATIONS = (
     "semapv:ManualMappingCuration",
     "semapv:MappingReview",
@@ -41,7 +71,7 @@ JUSTIFICATIONS = (
     "semapv:UnspecifiedMatching",
 )
 
-LIST_COLUMNS = ("code", "label", "parent_code", "note")
+LIST_COLUMNS = ("code", "label", "parent_code", "note", "frequency")
 MAPPING_COLUMNS = (
     "local_code",
     "relation",
@@ -51,7 +81,13 @@ MAPPING_COLUMNS = (
     "covers",
     "weight",
     "comment",
+    "author",
+    "reviewer",
+    "date",
 )
+_LATER_COLUMNS = frozenset({"frequency", "author", "reviewer", "date"})
+"""Columns that the canonical CSV has only where a row fills one: older editions keep their bytes, and their hash."""
+
 CODE_LENGTH = 200
 
 
@@ -102,19 +138,21 @@ class CodeList:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LocalCode:
-    """One code of a local list, exactly as it came."""
+    """One code of a local list, exactly as it came; ``frequency`` is how often it is used, a whole number as text."""
 
     code: str
     label: str
     parent_code: str = ""
     note: str = ""
+    frequency: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mapping:
     """One row of a crosswalk. ``target_code`` is empty for ``noMatch``; numbers stay the text that was given.
 
-    ``covers`` is the reviewer's word that the narrow targets of this code together exhaust it.
+    ``covers`` is the reviewer's word that the narrow targets of this code together exhaust it. ``author`` and
+    ``reviewer`` are whoever stands for the row, ``date`` the day of the decision (ISO 8601); empty where unknown.
     """
 
     local_code: str
@@ -125,6 +163,9 @@ class Mapping:
     covers: bool = False
     weight: str = ""
     comment: str = ""
+    author: str = ""
+    reviewer: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +185,58 @@ class CrosswalkEdition:
     mappings: int
     codes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crosswalk:
+    """A crosswalk whole, as it goes out to a file: a published edition, or a draft (``edition`` 0, no dates).
+
+    ``codes`` are all those of the local list, mapped or not; ``labels`` gives the concepts of the release that may be
+    chosen, at least those that a mapping aims at.
+    """
+
+    code_list: CodeList
+    nomenclature: Nomenclature
+    release: str
+    codes: tuple[LocalCode, ...]
+    mappings: tuple[Mapping, ...]
+    labels: collections.abc.Mapping[str, str]
+    edition: int = 0
+    list_edition: int = 0
+    valid_from: date | None = None
+    issued: datetime | None = None
+    author: str = ""
+    license: str = ""
+
+    @property
+    def registry(self) -> str:
+        """The address of the registry, which ends with a slash."""
+        return self.nomenclature.iri.removesuffix(self.nomenclature.slug)
+
+    @property
+    def list_iri(self) -> str:
+        """The IRI of the local list."""
+        return f"{self.registry}code-lists/{self.code_list.organisation}/{self.code_list.slug}"
+
+    @property
+    def iri(self) -> str:
+        """The IRI of the crosswalk, without its edition."""
+        names = (self.code_list.organisation, self.code_list.slug, self.nomenclature.slug)
+        return f"{self.registry}crosswalks/{'/'.join(names)}"
+
+    @property
+    def title(self) -> str:
+        """What the crosswalk is, in French words."""
+        target = preferred(self.nomenclature.title) or self.nomenclature.slug
+        return f"{self.code_list.title} → {target} {self.release}"
+
+    def code_iri(self, code: str) -> str:
+        """The IRI of a local code, which may hold any character."""
+        return f"{self.list_iri}/{quote(code, safe='')}"
+
+    def concept_iri(self, code: str) -> str:
+        """The IRI of a concept."""
+        return f"{self.nomenclature.iri}/{code}"
 
 
 def edition_document(edition: CrosswalkEdition) -> dict[str, object]:
@@ -168,24 +261,52 @@ def edition_document(edition: CrosswalkEdition) -> dict[str, object]:
 _Item = TypeVar("_Item")
 
 
+Refuse = Callable[[str, str, str], None]
+"""Told of each cell that is refused: its column, why, and what would be accepted."""
+
+
+def local_code_from(row: collections.abc.Mapping[str, str], refuse: Refuse) -> LocalCode:
+    """A code of a local list from a row, by column (``LIST_COLUMNS``); a code without a label is its own label."""
+    found = LocalCode(
+        row["code"], row.get("label", "") or row["code"], *(row.get(name, "") for name in LIST_COLUMNS[2:])
+    )
+    _check(row, LIST_COLUMNS, refuse)
+    return found
+
+
+def mapping_from(row: collections.abc.Mapping[str, str], refuse: Refuse) -> Mapping:
+    """A row of a crosswalk from a row, by column (``MAPPING_COLUMNS``); what was refused is not in it."""
+    _check(row, MAPPING_COLUMNS, refuse)
+    relation: Relation = next((known for known in RELATIONS if known == row["relation"]), "noMatch")
+    if row["relation"] in RELATIONS and (relation == "noMatch") != (row["target_code"] == ""):
+        refuse("target_code", "une cible pour noMatch, ou une relation sans cible", "noMatch sans cible, sinon un code")
+    return Mapping(
+        local_code=row["local_code"],
+        target_code=row["target_code"],
+        relation=relation,
+        justification=row.get("justification", "") or "semapv:UnspecifiedMatching",
+        covers=row.get("covers") == "true",
+        **{name: row.get(name, "") for name in ("confidence", "weight", "comment", "author", "reviewer", "date")},
+    )
+
+
+def _check(row: collections.abc.Mapping[str, str], columns: Sequence[str], refuse: Refuse) -> None:
+    for column in columns:
+        value = row.get(column, "")
+        if not value and column not in _NEVER_EMPTY:
+            continue
+        if column in _LIMITS and (fault := text_fault(value, limit=_LIMITS[column])):
+            refuse(column, fault, _TEXTS_ACCEPTED.get(column, "texte propre"))
+        elif column in _CHECKS and not _CHECKS[column][0](value):
+            refuse(column, *_CHECKS[column][1:])
+
+
 def read_list(data: bytes) -> list[LocalCode]:
     """The codes of a local list from canonical CSV (columns ``LIST_COLUMNS``; ``code`` is required), by code.
 
     :raises Invalid: with the line, column and value of each problem.
     """
-
-    def local_code(row: dict[str, str], refuse: Callable[[str, str, str], None]) -> LocalCode:
-        found = LocalCode(
-            row["code"], row.get("label", "") or row["code"], row.get("parent_code", ""), row.get("note", "")
-        )
-        limits = {"code": CODE_LENGTH, "label": LABEL_LENGTH, "parent_code": CODE_LENGTH, "note": NOTE_LENGTH}
-        for column, limit in limits.items():
-            value = getattr(found, column)
-            if (value or column == "code") and (fault := text_fault(value, limit=limit)):
-                refuse(column, fault, "texte propre")
-        return found
-
-    return _read(data, LIST_COLUMNS, ("code",), local_code, lambda item: (item.code,))
+    return _read(data, LIST_COLUMNS, ("code",), local_code_from, lambda item: (item.code,))
 
 
 def read_mappings(data: bytes) -> list[Mapping]:
@@ -193,57 +314,61 @@ def read_mappings(data: bytes) -> list[Mapping]:
 
     :raises Invalid: with the line, column and value of each problem.
     """
-
-    def mapping(row: dict[str, str], refuse: Callable[[str, str, str], None]) -> Mapping:
-        relation = next((known for known in RELATIONS if known == row["relation"]), None)
-        if relation is None:
-            refuse("relation", "relation inconnue", ", ".join(RELATIONS))
-            relation = "noMatch"
-        target = row["target_code"]
-        if row["relation"] in RELATIONS and (relation == "noMatch") != (target == ""):
-            refuse(
-                "target_code", "une cible pour noMatch, ou une relation sans cible", "noMatch sans cible, sinon un code"
-            )
-        if fault := text_fault(row["local_code"], limit=CODE_LENGTH):
-            refuse("local_code", fault, "un code de la liste locale")
-        justification = row.get("justification", "") or "semapv:UnspecifiedMatching"
-        if justification not in JUSTIFICATIONS:
-            refuse("justification", "justification inconnue", ", ".join(JUSTIFICATIONS))
-        for column in ("confidence", "weight"):
-            if row.get(column) and not _is_share(row[column]):
-                refuse(column, "nombre attendu", "un nombre de 0 à 1, avec un point")
-        if row.get("covers", "") not in ("", "true", "false"):
-            refuse("covers", "valeur inconnue", "true, false ou vide")
-        comment = row.get("comment", "")
-        if comment and (fault := text_fault(comment, limit=NOTE_LENGTH)):
-            refuse("comment", fault, "texte propre")
-        return Mapping(
-            row["local_code"],
-            target,
-            relation,
-            justification,
-            row.get("confidence", ""),
-            row.get("covers") == "true",
-            row.get("weight", ""),
-            comment,
-        )
-
     required = ("local_code", "relation", "target_code")
-    return _read(data, MAPPING_COLUMNS, required, mapping, lambda item: (item.local_code, item.target_code))
+    return _read(data, MAPPING_COLUMNS, required, mapping_from, lambda item: (item.local_code, item.target_code))
 
 
-def _is_share(text: str) -> bool:
+def is_frequency(text: str) -> bool:
+    """Whether a text is how often a code is used: a whole number, in digits alone."""
+    return text.isascii() and text.isdecimal() and len(text) <= 12
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a day, YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def is_share(text: str) -> bool:
+    """Whether a text is a number from 0 to 1, with a point, as confidences and weights are written."""
     try:
         return 0 <= float(text) <= 1 and text.replace(".", "", 1).isdecimal() and text.isascii()
     except ValueError:
         return False
 
 
+_NEVER_EMPTY = frozenset({"code", "local_code", "relation"})
+_LIMITS = {
+    "code": CODE_LENGTH,
+    "local_code": CODE_LENGTH,
+    "label": LABEL_LENGTH,
+    "parent_code": CODE_LENGTH,
+    "note": NOTE_LENGTH,
+    "comment": NOTE_LENGTH,
+    "author": LABEL_LENGTH,
+    "reviewer": LABEL_LENGTH,
+}
+_TEXTS_ACCEPTED = {"local_code": "un code de la liste locale"}
+_SHARE_ACCEPTED = "un nombre de 0 à 1, avec un point"
+_CHECKS: dict[str, tuple[Callable[[str], bool], str, str]] = {
+    "relation": (lambda text: text in RELATIONS, "relation inconnue", ", ".join(RELATIONS)),
+    "justification": (lambda text: text in JUSTIFICATIONS, "justification inconnue", ", ".join(JUSTIFICATIONS)),
+    "confidence": (is_share, "nombre attendu", _SHARE_ACCEPTED),
+    "weight": (is_share, "nombre attendu", _SHARE_ACCEPTED),
+    "covers": (lambda text: text in ("true", "false"), "valeur inconnue", "true, false ou vide"),
+    "frequency": (is_frequency, "fréquence mal écrite", "un nombre entier, de 0 à 999999999999"),
+    "date": (is_day, "date mal écrite", "AAAA-MM-JJ"),
+}
+"""What a cell must be where the text gate is not all: the test, why it is refused, what is accepted."""
+
+
 def _read(
     data: bytes,
     columns: Sequence[str],
     required: Sequence[str],
-    make: Callable[[dict[str, str], Callable[[str, str, str], None]], _Item],
+    make: Callable[[dict[str, str], Refuse], _Item],
     key: Callable[[_Item], tuple[str, ...]],
 ) -> list[_Item]:
     problems: list[Problem] = []
@@ -277,14 +402,16 @@ def _read(
 
 def list_csv(codes: Iterable[LocalCode]) -> bytes:
     """A local list as canonical CSV: UTF-8, comma, LF, by code."""
-    return _csv(LIST_COLUMNS, ((item.code, item.label, item.parent_code, item.note) for item in sorted(codes)))
+    return _csv(
+        LIST_COLUMNS, [(item.code, item.label, item.parent_code, item.note, item.frequency) for item in sorted(codes)]
+    )
 
 
 def crosswalk_csv(mappings: Iterable[Mapping]) -> bytes:
     """A crosswalk as canonical CSV: UTF-8, comma, LF, by local code and target."""
     return _csv(
         MAPPING_COLUMNS,
-        (
+        [
             (
                 item.local_code,
                 item.relation,
@@ -294,17 +421,25 @@ def crosswalk_csv(mappings: Iterable[Mapping]) -> bytes:
                 "true" if item.covers else "",
                 item.weight,
                 item.comment,
+                item.author,
+                item.reviewer,
+                item.date,
             )
             for item in sorted(mappings)
-        ),
+        ],
     )
 
 
-def _csv(header: Sequence[str], lines: Iterable[Sequence[str]]) -> bytes:
+def _csv(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> bytes:
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if column not in _LATER_COLUMNS or any(line[place] for line in lines)
+    ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
+    writer.writerow([columns[place] for place in kept])
+    writer.writerows([line[place] for place in kept] for line in lines)
     return buffer.getvalue().encode()
 
 

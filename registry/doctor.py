@@ -18,6 +18,7 @@ import orjson
 from registry import access, finding, signing, verification
 from registry.crosswalks import CrosswalkEdition, LocalCode, crosswalk_csv, list_csv
 from registry.errors import SocleError
+from registry.formats import FORMATS
 from registry.model import Edition
 from registry.store import Store
 from registry.store.crosswalks import ListEdition
@@ -167,7 +168,9 @@ def _files(store: Store, edition: Edition, entries: list[bytes]) -> Iterator[Fin
     damaged = list(_damaged(store, name, kept.values()))
     if sealed != kept.keys():
         damaged.append(Finding(name, "damaged", "les fichiers de la base ne sont pas ceux du journal"))
-    yield from damaged or [Finding(f"{name} fichiers", "ok", f"{len(kept)} fichiers, conformes au journal")]
+    missing = [format for format in FORMATS if format not in {file.format for file in kept.values()}]
+    told = f"; formats plus récents qu'elle : {', '.join(missing)} (socle renditions)" if missing else ""
+    yield from damaged or [Finding(f"{name} fichiers", "ok", f"{len(kept)} fichiers, conformes au journal{told}")]
 
 
 def _damaged(store: Store, name: str, files: Iterable[Rendition]) -> Iterator[Finding]:

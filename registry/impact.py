@@ -15,6 +15,7 @@ from typing import Any
 
 from registry import drafts
 from registry.changes import Change, ChangeSet, link_shapes
+from registry.consumers import Consumer, consumer_documents, consumers
 from registry.errors import NotFound
 from registry.formats.document import link_document
 from registry.model import Link, Release
@@ -38,7 +39,7 @@ class Impact:
 
     ``touched`` are its breaking changes, those with the most mappings first; ``compatible`` counts the others.
     ``total`` is all that is mapped to the codes asked for, each local code once; ``organisations`` are a page of those
-    concerned, whoever has most to look at first.
+    concerned, whoever has most to look at first. ``consumers`` pulled the list of late, by token.
     """
 
     draft: DraftHead
@@ -48,6 +49,7 @@ class Impact:
     compatible: int
     total: Use
     organisations: tuple[OrganisationUse, ...]
+    consumers: tuple[Consumer, ...]
 
 
 def impact(store: Store, draft_id: int, *, code: str = "", start: int = 0, limit: int = 100) -> Impact:
@@ -73,7 +75,8 @@ def impact(store: Store, draft_id: int, *, code: str = "", start: int = 0, limit
     total, organisations = store.uses(slug, codes, by_hand, start=start, limit=limit)
     touched = (_touched(change, follows.get(change.code, ""), uses.get(change.code, Use())) for change in breaking)
     ordered = sorted(touched, key=lambda one: (-one.use.mappings, one.change.code))
-    return Impact(draft, found, after, tuple(ordered), compatible, total, tuple(organisations))
+    pulled = tuple(consumers(store, slug))
+    return Impact(draft, found, after, tuple(ordered), compatible, total, tuple(organisations), pulled)
 
 
 def successors(changes: Iterable[Change], after: Release) -> dict[str, str]:
@@ -130,8 +133,7 @@ def impact_document(found: Impact) -> dict[str, Any]:
         },
         "totals": _counts(found.total),
         "codes": _code_documents(found),
-        # Nobody counts yet who pulls a list: vendors that do will stand here.
-        "consumers": [],
+        "consumers": consumer_documents(found.consumers),
     }
 
 

@@ -28,8 +28,9 @@ WIDEST_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 NAMES_IN_USE = frozenset(
-    "accessibilite aide api comite correspondances demandes fhir livez mentions-legales metrics nomenclatures "
-    "opensearch.xml plan-du-site readyz recherche recodage reconcile rest sdmx static versions".split()
+    "accessibilite aide api catalog code-lists comite compte connexion correspondances crosswalks deconnexion demandes "
+    "fhir livez mentions-legales metrics nomenclatures opensearch.xml organisations plan-du-site readyz recherche "
+    "recodage reconcile rest sdmx static versions".split()
 )
 """First segments of the service's own addresses: a nomenclature of that name could not be reached."""
 

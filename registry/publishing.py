@@ -7,14 +7,25 @@ index, which is derived and rebuilt by itself.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from registry import ballots, drafts, rules, signing
 from registry.access import Actor, acting, actor_of, refusing
-from registry.errors import Busy, Conflict, Forbidden, Invalid, NotFound, Problem, Unauthenticated, VotesMissing
-from registry.formats import FORMATS
+from registry.errors import (
+    Busy,
+    Conflict,
+    Damaged,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Problem,
+    Unauthenticated,
+    VotesMissing,
+)
+from registry.formats import FORMATS, Format
 from registry.keys import Keys
 from registry.model import Decision, Edition, Release
 from registry.store import Store
@@ -23,7 +34,7 @@ from registry.store.releases import Rendition
 from registry.votes import counted_votes
 
 CANONICAL = FORMATS["ntriples"]
-BYTES_A_CONCEPT = 8_000
+BYTES_A_CONCEPT = 14_000
 """What a concept may take in all formats together; publishing asks for three times that before it begins."""
 
 
@@ -57,8 +68,7 @@ def publish(
         keys.seal(store.key_sets())
         draft = _decided(store, draft_id, version, valid_from, corrects)
         release, decision = _approved(store, draft)
-        if store.blobs.free_bytes() < 3 * BYTES_A_CONCEPT * len(release.concepts):
-            raise Busy("release files: not enough room on the disk")
+        _check_room(store, release)
         canonical, *others = write_files(store, release)
         with drafts.acting_if_any(store, actor, "release.publish", place) as act:
             if draft.ballot is None:
@@ -234,13 +244,62 @@ def _check_no_votes(store: Store, draft: Draft) -> None:
         raise VotesMissing(f"draft {draft.id} of {draft.nomenclature.slug}")
 
 
+def add_renditions(store: Store, slug: str, version: str, keys: Keys, *, actor: Actor) -> list[Rendition]:
+    """Keep a release that is there in the formats that it lacks, since it came before them; return what was added.
+
+    A log entry of its own names them: nothing that was signed changes, and nothing else that was ever kept.
+
+    :raises NotFound: if there is no such release.
+    :raises Damaged: if what the registry holds is not what the manifest of the release signs.
+    :raises KeyRefused: before anything is written, if the keys can't sign.
+    :raises Busy: if the disk lacks room.
+    :raises Conflict: if somebody else was first.
+    """
+    place = f"release {slug}@{version}"
+    with refusing(store, actor, "release.publish", place):
+        missing = missing_formats(store, slug, version)
+        if not missing:
+            return []
+        keys.seal(store.key_sets())
+        release = store.release(slug, version)
+        digest = hashlib.sha256()
+        for line in signing.canonical_lines(release):
+            digest.update(line)
+        if digest.hexdigest() != store.edition(slug, version).content_sha256:
+            raise Damaged(place)
+        _check_room(store, release)
+        files = _written(store, release, missing)
+        with acting(store, actor, "release.publish", place) as act:
+            issued = datetime.now(UTC).replace(microsecond=0)
+            store.add_renditions(release, keys, files, issued=issued, file_name=file_name)
+            act.after = "renditions " + " ".join(format.name for format in missing)
+        return files
+
+
+def missing_formats(store: Store, slug: str, version: str) -> list[Format]:
+    """The offered formats that a release is not kept in.
+
+    :raises NotFound: if there is no such release.
+    """
+    kept = {file.format for file in store.renditions(slug, version)}
+    return [format for format in FORMATS.values() if format.name not in kept]
+
+
 def write_files(store: Store, release: Release) -> list[Rendition]:
     """Write every offered format of a release and read each back; the canonical one comes first."""
-    formats = [CANONICAL, *(format for format in FORMATS.values() if format is not CANONICAL)]
+    return _written(store, release, [CANONICAL, *(format for format in FORMATS.values() if format is not CANONICAL)])
+
+
+def _written(store: Store, release: Release, formats: list[Format]) -> list[Rendition]:
     files = [Rendition(format.name, format.media_type, store.blobs.write(format.write(release))) for format in formats]
     for file in files:
         store.blobs.path(file.blob)
     return files
+
+
+def _check_room(store: Store, release: Release) -> None:
+    if store.blobs.free_bytes() < 3 * BYTES_A_CONCEPT * len(release.concepts):
+        raise Busy("release files: not enough room on the disk")
 
 
 def file_name(rendition: Rendition) -> str:

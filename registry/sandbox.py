@@ -111,6 +111,7 @@ OPERATOR_LIMITS = Limits(
 AT_ONCE = 2
 _RULE = "rdf_is_readable"
 _WORKBOOK_RULE = "workbook_is_readable"
+_XML_RULE = "xml_is_readable"
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 _REFUSED = 1
 _LONGEST_COMPLAINT = 1 << 16
@@ -207,6 +208,32 @@ def workbook_lines(data: bytes, wanted: Sequence[str] = (), *, limits: Limits = 
                     for problem in error.problems
                 ]
                 raise Invalid(problems) from None
+        spool.seek(0)
+        yield from spool
+
+
+def xml_lines(data: bytes, *, limits: Limits = REQUEST_LIMITS) -> Iterator[bytes]:
+    """The elements of an XML file as the child process tells them, a line of JSON each, once they end.
+
+    A line is a list: depth, namespace and name with a blank between them, attributes by such names, text, line.
+
+    :raises TooLarge: if the file has more bytes than ``limits`` allow.
+    :raises Busy: if two files are being read already and neither ends in time.
+    :raises Invalid: if it is not well-formed, has a DOCTYPE or entities, or costs more than ``limits`` allow.
+    """
+    limits.check(data)
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
+        with _turn(limits):
+            try:
+                _parse(data, "xml", limits, spool)
+            except Invalid as error:
+                accepted = "du XML bien formé, sans DOCTYPE ni entités"
+                raise Invalid(
+                    [
+                        replace(problem, rule=_XML_RULE, accepted=problem.accepted or accepted)
+                        for problem in error.problems
+                    ]
+                ) from None
         spool.seek(0)
         yield from spool
 

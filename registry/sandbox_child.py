@@ -1,4 +1,4 @@
-"""The limited process that ``registry.sandbox`` starts for one outside file: bytes in; N-Triples, or rows, out.
+"""The limited process that ``registry.sandbox`` starts for one outside file: bytes in; N-Triples, or lines, out.
 
 Run by path with ``python -I``, so it imports nothing of ours but, for the format ``workbook``, the file beside it that
 reads workbooks: what is not here can't be reached from here. It takes four arguments (format, bytes of memory, seconds
@@ -43,6 +43,7 @@ _SAMPLE = {
     b'r:about="urn:a"><u:b xml:lang="fr">c</u:b><u:b r:parseType="Literal"><i/></u:b></r:Description></r:RDF>',
     "jsonld": b'{"@context": {"b": "urn:b", "d": {"@id": "urn:d", "@container": "@list", "@type": "@id"}},'
     b' "@id": "urn:a", "b": ["c", 1, 1.5, true, {"@value": "x", "@language": "fr"}], "d": ["urn:e", "f"]}',
+    "xml": b'<a xmlns="urn:a" b="c">d</a>',
 }
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
@@ -128,6 +129,7 @@ def reader(format: str) -> Reader:
         "rdfxml": _rdfxml,
         "jsonld": _jsonld,
         "workbook": _workbook,
+        "xml": _xml,
     }[format](format)
 
 
@@ -236,6 +238,50 @@ def _jsonld(_: str) -> Reader:
             StrictParser().parse(document, Context(base=BASE, version=1.1), _Sink(out))  # type: ignore[arg-type]  # As above.
         except (JSONLDException, NotImplementedError, ValueError, AttributeError, TypeError, LookupError) as error:
             raise Refused("ce n'est pas du JSON-LD lisible") from error
+
+    return read
+
+
+def _xml(_: str) -> Reader:
+    # Expat asks Python for encodings that it lacks; those that XML from Windows is in are found before doors close.
+    import codecs
+    from xml.parsers import expat
+
+    for encoding in ("cp1252", "iso8859-15"):
+        codecs.lookup(encoding)
+
+    def read(data: BinaryIO, out: BinaryIO) -> None:
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.buffer_size = 1 << 20
+        open_elements: list[tuple[str, dict[str, str], int, list[str]]] = []
+
+        def refuse_doctype(*_: object) -> NoReturn:
+            raise Refused("un DOCTYPE ou des entités ne sont pas acceptés", _line(parser.CurrentLineNumber))
+
+        def start(name: str, attributes: dict[str, str]) -> None:
+            if len(open_elements) >= DEEPEST_XML:
+                raise Refused(f"plus de {DEEPEST_XML} éléments imbriqués", _line(parser.CurrentLineNumber))
+            open_elements.append((name, attributes, parser.CurrentLineNumber, []))
+
+        def text(found: str) -> None:
+            open_elements[-1][3].append(found)
+
+        def end(_: str) -> None:
+            name, attributes, line, texts = open_elements.pop()
+            told = [len(open_elements), name, attributes, "".join(texts), line]
+            out.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
+
+        parser.StartDoctypeDeclHandler = refuse_doctype
+        parser.EntityDeclHandler = refuse_doctype
+        parser.ExternalEntityRefHandler = refuse_doctype
+        parser.StartElementHandler = start
+        parser.CharacterDataHandler = text
+        parser.EndElementHandler = end
+        try:
+            parser.ParseFile(data)
+        except (expat.ExpatError, ValueError, LookupError) as error:
+            raise Refused(f"ce n'est pas du XML bien formé ({error})", _line(parser.ErrorLineNumber)) from error
 
     return read
 

@@ -137,6 +137,9 @@ class Settings:
     mail_from: str = _setting(
         "", _sender, "an e-mail address", "who mail is from; empty: socle at the host of SOCLE_PUBLIC_URL"
     )
+    webhooks_hosts: tuple[str, ...] = _setting(
+        "", _hosts, "host names, commas between", "hosts of webhooks that may be internal or without TLS; empty: none"
+    )
     oidc_issuer: str = _setting(
         "", _provider, "https://…", "the OpenID provider by which people sign in; empty: by links that are printed"
     )

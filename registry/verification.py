@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as encoding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -128,12 +128,15 @@ def note_key(origin: str, key: Ed25519PublicKey) -> bytes:
     return hashlib.sha256(origin.encode() + b"\n\x01" + raw).digest()[:4]
 
 
+_WRONG = (ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+
+
 @contextmanager
 def _about(thing: str) -> Iterator[None]:
     """Whatever is found wrong inside is wrong with this thing."""
     try:
         yield
-    except (InvalidSignature, ValueError, LookupError, TypeError, AttributeError, RuntimeError, *_UNZIPPED) as error:
+    except (InvalidSignature, UnsupportedAlgorithm, *_WRONG, *_UNZIPPED) as error:
         known = {ValueError: str(error), InvalidSignature: "signature fausse"}
         why = known.get(type(error), f"illisible ({type(error).__name__} {error})"[:300])
         raise Unverified(f"{thing} : {why}") from error

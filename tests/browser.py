@@ -16,7 +16,9 @@ from playwright.sync_api import Browser, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 
-class _Quiet(WSGIRequestHandler):
+class QuietRequests(WSGIRequestHandler):
+    """A server's handler that prints nothing."""
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing of each request."""
 
@@ -45,7 +47,7 @@ def launched() -> Iterator[Browser]:
 @contextmanager
 def served(app: Flask) -> Iterator[str]:
     """The application on a free port of this machine; its address, without a final slash."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequests)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 
 from registry import access
 from registry.settings import Settings
 from tests.browser import launched, served
-from tests.conftest import running
-from tests.factories import a_member, the_operator
+from tests.conftest import running, settings_for
+from tests.factories import a_member, a_release, published, the_operator
 from tests.test_pages import PAGES
 
 # The largest pages are looked at on smaller nomenclatures: axe reads every element of a page.
@@ -33,6 +35,9 @@ ERRORS = (
     "/nomenclatures/types-aide/TA-INS-450?release=1.0",
 )
 LOOKED_AT = (*(SMALLER.get(address, address) for address in PAGES), *ERRORS)
+
+EVERY_PAGE = os.environ.get("SOCLE_FUZZ") == "full"
+"""Whether every page is looked at in the dark too; ordinary runs take a third: they share one stylesheet."""
 
 _PATIENCE = 20_000
 """Milliseconds: a busy machine is no failure."""
@@ -226,6 +231,7 @@ def test_the_menu_opens_and_closes_on_a_narrow_screen(browser: Browser, site: st
     context.close()
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("part", [0, 1])
 def test_axe_and_the_policy_find_nothing_in_light_wide_nor_in_dark_narrow_nor_does_a_page_scroll_sideways(
     browser: Browser, site: str, part: int
@@ -235,16 +241,18 @@ def test_axe_and_the_policy_find_nothing_in_light_wide_nor_in_dark_narrow_nor_do
     said = _listened(page)
 
     found = []
-    for address in LOOKED_AT[part::2]:
+    for number, address in enumerate(LOOKED_AT[part::2]):
         page.goto(address)
         page.emulate_media(color_scheme="light")
         page.set_viewport_size({"width": 1280, "height": 900})
         found += [f"{address}: {violation}" for violation in _violations(page, EVERY_RULE)]
-        page.emulate_media(color_scheme="dark")
         page.set_viewport_size({"width": 320, "height": 900})
-        found += [f"{address}, dark and narrow: {violation}" for violation in _violations(page, RULES_OF_LOOKS)]
         if (width := page.evaluate("document.documentElement.scrollWidth")) > 320:
             found.append(f"{address}: {width} pixels wide at 320")
+        if not EVERY_PAGE and number % 3:
+            continue
+        page.emulate_media(color_scheme="dark")
+        found += [f"{address}, dark and narrow: {violation}" for violation in _violations(page, RULES_OF_LOOKS)]
 
     assert found == []
     # The browser says each error page's own status.
@@ -295,6 +303,74 @@ def test_a_person_signs_in_asks_for_a_change_and_signs_out_at_320_px(
 
     assert (found, wide) == ([], [])
     assert [text for text in said if "422" not in text] == []
+
+
+LISTE = "N°;Intitulé;Effectif\n007;Aide A;120\n008;Garantie jeunes;30\n009;Divers;5\n"
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_referent_maps_codes_and_publishes_and_recodes_a_file_at_320_px(
+    browser: Browser, sqlite_url: str, tmp_path: Path, scripts: bool
+) -> None:
+    with running(settings_for(tmp_path, sqlite_url)) as app, served(app) as site:
+        store = app.extensions["socle"].store
+        published(store, a_release())
+        referent = a_member(store, "mapper", organisation="dep-35")
+        secret = access.create_sign_in_link(store, referent.person, actor=the_operator(store))
+        context = _context(browser, site, java_script_enabled=scripts, viewport={"width": 320, "height": 900})
+        page = context.new_page()
+        said, found, wide = _listened(page), [], []
+
+        def looked_at() -> None:
+            if page.evaluate("document.documentElement.scrollWidth") > 320:
+                wide.append(page.url)
+            if scripts:
+                found.extend(_violations(page, EVERY_RULE))
+
+        page.goto(f"/connexion?jeton={secret}&suite=importer")
+        page.get_by_role("button", name="Me connecter").click()
+        page.goto("/correspondances/importer")
+        page.get_by_label("Nom court de la liste").fill("solis")
+        page.get_by_label("Nomenclature visée").select_option("aides")
+        page.set_input_files("#import-fichier", _a_file(LISTE + "009;Autre;1\n"))
+        page.get_by_role("button", name="Vérifier").click()
+        expect(page.get_by_text("ligne refusée")).to_be_visible()
+        looked_at()
+        page.set_input_files("#import-fichier", _a_file(LISTE))
+        page.get_by_role("button", name="Vérifier de nouveau").click()
+        page.get_by_role("button", name="Enregistrer comme projet").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Projet")
+        page.get_by_role("group", name=re.compile("Divers")).get_by_text("Un autre concept").click()
+        page.get_by_role("button", name="Enregistrer ces").click()
+        page.get_by_role("link", name="009", exact=True).click()
+        expect(page.get_by_role("group", name=re.compile("Divers"))).to_be_focused()
+        looked_at()
+        page.get_by_role("group", name=re.compile("Divers")).get_by_text("Aucun équivalent").click()
+        page.get_by_role("button", name="Enregistrer ces").click()
+        expect(page.get_by_text("1 code enregistré.")).to_be_visible()
+        page.get_by_role("link", name="Relire et publier").click()
+        looked_at()
+        page.get_by_role("button", name="Publier l’édition 1").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("solis")
+        page.goto("/recodage")
+        page.set_input_files("#recodage-fichier", _a_file("dossier;code\n1;009\n2;007\n"))
+        page.get_by_role("button", name="Lire les colonnes").click()
+        page.get_by_label("Vos codes sont ceux de").select_option("dep-35/solis")
+        page.get_by_label("Les recoder vers").select_option("aides")
+        page.get_by_role("button", name="Voir ce que devient le fichier").click()
+        expect(page.get_by_text("examiné, sans équivalent")).to_be_visible()
+        looked_at()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Télécharger le fichier recodé").click()
+        assert download.value.suggested_filename == "recodage.csv"
+        context.close()
+
+    assert (found, wide) == ([], [])
+    assert [text for text in said if "422" not in text] == []
+
+
+def _a_file(text: str) -> FilePayload:
+    return {"name": "liste.csv", "mimeType": "text/csv", "buffer": text.encode()}
 
 
 def _violations(page: Page, options: dict[str, Any]) -> list[str]:

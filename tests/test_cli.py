@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import COMMANDS, EXIT_CODES, main
 from registry import errors, keys
+from registry.settings import Settings
 from registry.store import Store
 from tests.conftest import running, settings_for
 
@@ -380,7 +381,7 @@ def test_an_erratum_says_which_release_it_corrects(socle: Socle) -> None:
 
 CODES = "code,label\n1,Ménage\n2,Repas\n3,Autre\n"
 MAPPINGS = "local_code,relation,target_code\n1,narrowMatch,A-1\n2,exactMatch,A-2\n"
-NEW_LIST = ("--list", "liste.csv", "--organisation-name", "Saône-et-Loire", "--author", "Référente")
+NEW_LIST = ("--list", "liste.csv", "--organisation-name", "Saône-et-Loire", "--author", "Référente", "--publish")
 
 
 def crosswalk_files(codes: str = CODES, mappings: str = MAPPINGS) -> None:
@@ -874,3 +875,13 @@ def test_the_version_is_printed() -> None:
 
     assert result.exit_code == 0
     assert result.output.startswith("socle")
+
+
+def test_releases_that_lack_no_format_get_none(monkeypatch: pytest.MonkeyPatch, shipped_settings: Settings) -> None:
+    monkeypatch.setenv("SOCLE_DATA_DIR", str(shipped_settings.data_dir))
+
+    told, one = run("renditions"), run("renditions", "types-aide@2.0", "--json")
+
+    assert (told.exit_code, told.stdout) == (0, "rien à faire\n")
+    assert answer(one) == {"items": [], "total": 0}
+    assert run("renditions", "types-aide@9.9").exit_code == 3

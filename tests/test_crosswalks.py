@@ -28,7 +28,7 @@ TEXT = texts_without_faults()
 @pytest.mark.fuzz
 @given(
     st.lists(
-        st.builds(LocalCode, TEXT, TEXT, st.just("") | TEXT, st.just("") | TEXT),
+        st.builds(LocalCode, TEXT, TEXT, st.just("") | TEXT, st.just("") | TEXT, st.sampled_from(("", "0", "0012"))),
         unique_by=lambda item: item.code,
         min_size=1,
         max_size=4,
@@ -54,6 +54,9 @@ def mappings(draw: st.DrawFn) -> Mapping:
         draw(st.booleans()),
         draw(_SHARES),
         draw(st.just("") | TEXT),
+        author=draw(st.just("") | TEXT),
+        reviewer=draw(st.just("") | TEXT),
+        date=draw(st.sampled_from(("", "2024-02-29"))),
     )
 
 
@@ -69,6 +72,11 @@ def test_a_crosswalk_is_read_back_as_it_was(rows: list[Mapping]) -> None:
 
 def test_a_code_without_label_bears_itself() -> None:
     assert read_list(b"code\n007\n") == [LocalCode("007", "007")]
+
+
+def test_a_column_that_came_later_is_written_only_where_a_row_fills_it() -> None:
+    assert list_csv([LocalCode("1", "Un")]) == b"code,label,parent_code,note\n1,Un,,\n"
+    assert crosswalk_csv([Mapping("1", "A", "exactMatch", date="2024-02-29")]).splitlines()[0].endswith(b"comment,date")
 
 
 HEAD = "local_code,relation,target_code,justification,confidence,covers,weight\n"

@@ -13,7 +13,9 @@ import pytest
 from api.errors import STATUS
 from cli.main import EXIT_CODES, main
 from registry import errors, rules
+from registry.columns import ROLES
 from registry.formats import FORMATS
+from registry.formats.crosswalks import CROSSWALK_FORMATS
 from registry.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +67,13 @@ def test_every_rule_is_in_the_reference_in_its_own_words(rule: rules.Rule) -> No
 
 def test_every_format_is_in_the_reference() -> None:
     assert [name for name in FORMATS if f"| `{name}` |" not in REFERENCE] == []
+    crosswalks = REFERENCE.partition("Crosswalks go out")[2]
+    rows = [f"| `{item.name}` |.*`.{item.extension}` |" for item in CROSSWALK_FORMATS.values()]
+    assert [row for row in rows if not re.search(row, crosswalks)] == []
+
+
+def test_every_role_of_a_column_is_in_the_reference() -> None:
+    assert [role for role in ROLES if f"`{role}`" not in REFERENCE] == []
 
 
 @pytest.mark.parametrize("page", [*sorted(ROOT.glob("docs/**/*.md")), ROOT / "README.md"], ids=lambda page: page.name)

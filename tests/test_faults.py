@@ -23,10 +23,14 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import func, inspect, select, table
 
+from registry import access, signing
+from registry.crosswalks import crosswalk_csv
+from registry.store import migrate
 from registry.store.database import make_engine
 from tests import faults
+from tests.factories import a_concept, a_release, an_organisation, published
 from tests.faults import Base, Outcome, Registry, rounds, seeded
 from tests.postgres import Cluster
 
@@ -519,6 +523,101 @@ def test_an_index_that_the_disk_refuses_leaves_the_release_published_and_is_buil
         doctor = registry.socle("doctor")
         assert doctor.code == 0, doctor.said
         assert faults.index_is_level(registry)
+
+
+# --- Crosswalks -----------------------------------------------------------------------------------------------------
+
+SOLIS = ("dep-71/solis", "aides")
+MANY = 2_000
+
+
+@pytest.fixture(scope="session")
+def department(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry with a release and a département, and beside it the file of its codes; to be copied."""
+    folder = tmp_path_factory.mktemp("faults_department") / "data"
+    registry = Registry(folder, f"sqlite:///{folder / 'socle.db'}")
+    migrate(registry.url)
+    store = registry.store()
+    access.first_administrator(store)
+    published(store, a_release(a_concept("A"), a_concept("B")))
+    store.add_organisation(an_organisation())
+    store.close()
+    lines = (f"{n},Code {n},closeMatch,{'AB'[n % 2]}" for n in range(MANY))
+    folder.with_name("codes.csv").write_text("\n".join(("code,label,relation,target_code", *lines, "")), "utf-8")
+    return registry
+
+
+def _copied(department: Registry, number: int) -> Registry:
+    folder = department.folder.with_name(f"copy-{number}")
+    shutil.copytree(department.folder, folder)
+    return Registry(folder, f"sqlite:///{folder / 'socle.db'}")
+
+
+def _crosswalk_rows(registry: Registry) -> tuple[int, ...]:
+    """How many rows each table of crosswalks has; those of an edition have the hash that it was sealed with."""
+    engine = make_engine(registry.url)
+    names = (
+        "draft_edition",
+        "draft_code",
+        "draft_mapping",
+        "list_edition",
+        "local_code",
+        "crosswalk_edition",
+        "mapping",
+    )
+    try:
+        with engine.connect() as connection:
+            counts = [connection.execute(select(func.count()).select_from(table(name))).scalar_one() for name in names]
+    finally:
+        engine.dispose()
+    store = registry.store()
+    for edition in store.crosswalk_editions():
+        mappings = [mapping for mapping, _ in store.mappings(edition)]
+        assert signing.sha256(crosswalk_csv(mappings)) == edition.sha256
+    store.close()
+    return tuple(counts)
+
+
+NOTHING, DRAFTED, PUBLISHED = (0,) * 7, (1, MANY, MANY, 0, 0, 0, 0), (0, 0, 0, 1, MANY, 1, MANY)
+
+
+@pytest.mark.parametrize("what", ["import", "publish"])
+def test_a_crosswalk_killed_while_it_is_imported_or_published_is_whole_or_as_before(
+    department: Registry, what: str, report: Report
+) -> None:
+    random, count, found = seeded(f"crosswalk {what}"), rounds(2, 100), Counter[bool]()
+    file = str(department.folder.with_name("codes.csv"))
+    importing = ("crosswalk", "import", *SOLIS, file)
+    command = importing if what == "import" else ("crosswalk", "publish", *SOLIS)
+    before, after = (NOTHING, DRAFTED) if what == "import" else (DRAFTED, PUBLISHED)
+    base = _copied(department, 0)
+    if what == "publish":
+        assert base.socle(*importing).code == 0
+    undisturbed = _copied(base, 1)
+    start = time.monotonic()
+    outcome = undisturbed.socle(*command)
+    seconds = time.monotonic() - start
+    assert outcome.code == 0, outcome.said
+    assert _crosswalk_rows(undisturbed) == after
+
+    for number in range(count):
+        registry = _copied(base, 2)
+        process = registry.start(*command)
+        # Starting takes most of the time: nearly all of the work is in the last third.
+        time.sleep(random.uniform(seconds * 0.6, seconds))
+        killed = faults.kill(process)
+        rows = _crosswalk_rows(registry)
+        faults.say(f"round {number}: {killed.code}, {rows}")
+
+        assert rows in (before, after), "half done"
+        assert rows == after or killed.code != 0, "it was announced and is not there"
+        found[rows == after] += 1
+        shutil.rmtree(registry.folder)
+    again = _copied(base, 3)
+    assert again.socle(*command).code == 0
+    for number in (0, 1, 3):
+        shutil.rmtree(department.folder.with_name(f"copy-{number}"))
+    report(f"Crosswalk {what} killed {count} times: {found[False]} as before, {found[True]} whole")
 
 
 # --- The beginning --------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ MOVING = {
     "/suggest": "/suggest?q=aide",
     "/candidates": "/candidates?label=aide&nomenclature=mesures",
     "/changes": "/changes?limit=3",
+    "/changes.atom": "/changes.atom",
     "/log": "/log?limit=3",
     "/log/checkpoint": "/log/checkpoint",
     "/keys": "/keys",
@@ -53,8 +54,12 @@ MOVING = {
     "/code-lists/{organisation}/{slug}/codes": f"/code-lists/{TYPES}/codes",
     "/crosswalks": "/crosswalks?limit=3",
     "/crosswalks/{organisation}/{slug}/{nomenclature}": f"/crosswalks/{TYPES}/types-aide",
+    "/crosswalks/{organisation}/{slug}/{nomenclature}/editions": f"/crosswalks/{TYPES}/types-aide/editions",
+    "/crosswalks/{organisation}/{slug}/{nomenclature}/status": f"/crosswalks/{TYPES}/types-aide/status",
+    "/crosswalks/{organisation}/{slug}/{nomenclature}/review": f"/crosswalks/{TYPES}/types-aide/review?limit=3",
 }
 FIXED = {
+    "/translate": f"/translate?from={TYPES}@1&to=types-aide@2.0&code=Puma",
     "/nomenclatures/{slug}/releases/{version}": "/nomenclatures/mesures/releases/1.0",
     "/nomenclatures/{slug}/releases/{version}/manifest": "/nomenclatures/mesures/releases/1.0/manifest",
     "/nomenclatures/{slug}/diff": "/nomenclatures/mesures/diff?from=1.0&to=2.0",
@@ -63,6 +68,8 @@ FIXED = {
     "/nomenclatures/{slug}/tree": "/nomenclatures/mesures/tree?release=1.0",
     "/nomenclatures/{slug}/export": "/nomenclatures/mesures/export?release=1.0",
     "/crosswalks/{organisation}/{slug}/{nomenclature}": f"/crosswalks/{TYPES}/types-aide?edition=1",
+    "/crosswalks/{organisation}/{slug}/{nomenclature}/status": f"/crosswalks/{TYPES}/types-aide/status?edition=1",
+    "/crosswalks/{organisation}/{slug}/{nomenclature}/diff": f"/crosswalks/{TYPES}/types-aide/diff?from=1&to=1",
 }
 READS = [API + path for path in [*MOVING.values(), *FIXED.values()]]
 NEGOTIATED = [

@@ -40,7 +40,7 @@ KNOWN: tuple[tuple[str, dict[str, str]], ...] = (
 OPERATIONS = sum(
     method != "parameters" for item in orjson.loads(SNAPSHOT.read_bytes())["paths"].values() for method in item
 )
-EXAMPLES = 600 if os.environ.get("SOCLE_FUZZ") == "full" else 6
+EXAMPLES = 600 if os.environ.get("SOCLE_FUZZ") == "full" else 4
 
 
 def described(client: FlaskClient) -> Any:

@@ -60,6 +60,13 @@ PAGES = (
     "/recherche?q=hebregement+xylophone",
     "/recherche?q=allocation&nomenclature=types-aide&etat=active&release=1.0",
     "/recherche?q=allocation&at=2024-03-01",
+    "/correspondances",
+    "/correspondances?organisme=dep-35&nomenclature=types-aide",
+    "/correspondances/dep-35/thematiques/data-inclusion-thematiques",
+    "/correspondances/dep-35/thematiques/data-inclusion-thematiques?etat=noMatch",
+    "/correspondances/dep-35/thematiques/data-inclusion-thematiques/differences",
+    "/correspondances/data-inclusion/thematiques-0-27/types-aide/a-revoir?version=1.0",
+    "/recodage",
     "/demandes",
     "/demandes?etat=received",
     "/demandes/nouvelle",
@@ -118,10 +125,7 @@ def test_every_page_is_in_the_reference(client: FlaskClient) -> None:
     rules = client.application.url_map.iter_rules()
     addresses = {rule.rule for rule in rules if rule.endpoint.startswith("pages.") and rule.endpoint != "pages.asset"}
 
-    told = {
-        re.sub("<int.*?:(.*?)>", r"{\1}", address).replace("<slug>", "{n}").replace("<code>", "{code}")
-        for address in addresses
-    }
+    told = {re.sub("<(?:int.*?:)?(.*?)>", r"{\1}", address.replace("<slug>", "{n}")) for address in addresses}
 
     assert [address for address in sorted(told) if f"`{address}`" not in REFERENCE] == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,15 +12,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import event
 
-from registry import drafts, publishing, signing
-from registry.errors import AlreadyPublished, Busy, Conflict, Invalid, NotFound, VotesMissing
+from registry import archive, doctor, drafts, publishing, signing, verification
+from registry.access import ANYONE
+from registry.errors import AlreadyPublished, Busy, Conflict, Invalid, NotFound, Unauthenticated, VotesMissing
 from registry.formats import FORMATS
 from registry.model import Acceptance, Content, Decision, Group, VotingRules, french, texts
 from registry.store import Store
-from tests.factories import A_DAY, AN_INSTANT, a_concept, a_draft, a_release, keys_of, published
+from tests.factories import A_DAY, AN_INSTANT, a_concept, a_draft, a_release, keys_of, published, the_operator
 from tests.test_signing import GOLDEN_RELEASE
 
 RELEASE = a_release()
@@ -68,6 +71,36 @@ def test_a_release_is_kept_in_every_format_with_the_hashes_of_its_log_entries(st
     assert edition.content_sha256 == signing.sha256(b"".join(signing.canonical_lines(RICH_RELEASE)))
     assert signing.check_chain(store.log_entries()) == 2
     assert store.manifest("aides", "1.0") == store.log_entries()[0]
+
+
+def test_a_release_gets_the_formats_that_came_after_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        # What a Socle that did not know them would have published.
+        known = {name: format for name, format in FORMATS.items() if name not in ("fhir", "jskos")}
+        older.setattr(publishing, "FORMATS", known)
+        published(store, RICH_RELEASE)
+    before = store.log_entries()
+    told = [one.message for one in doctor.stored(store) if "fichiers" in one.object]
+
+    with pytest.raises(Unauthenticated):
+        publishing.add_renditions(store, "aides", "1.0", keys_of(store), actor=ANYONE)
+    added = publishing.add_renditions(store, "aides", "1.0", keys_of(store), actor=the_operator(store))
+    again = publishing.add_renditions(store, "aides", "1.0", keys_of(store), actor=the_operator(store))
+
+    assert told == ["14 fichiers, conformes au journal; formats plus récents qu'elle : fhir, jskos (socle renditions)"]
+    assert ([file.format for file in added], again) == (["fhir", "jskos"], [])
+    assert store.rendition("aides", "1.0", "fhir")[1].read_bytes() == b"".join(FORMATS["fhir"].write(RICH_RELEASE))
+    assert store.log_entries()[:-1] == before
+    assert orjson.loads(store.log_entries()[-1])["type"] == "renditions"
+    assert [one for one in doctor.stored(store) if one.state != "ok"] == []
+    with (tmp_path / "release.zip").open("w+b") as file:
+        archive.write(store, "aides", "1.0", file)
+    assert verification.verify_archive(tmp_path / "release.zip").release.endswith("aides@1.0")
+    with zipfile.ZipFile(tmp_path / "release.zip") as members:
+        assert "nomenclature.fhir.json" in members.namelist()
+    assert orjson.loads(list(store.journal_entries(0))[-1])["operation"] == "release.publish"
 
 
 def test_a_draft_is_published_once(store: Store) -> None:

@@ -197,8 +197,8 @@ def test_no_code_or_mapping_is_added_to_a_published_edition(store: Store) -> Non
     a_full_store(store)
 
     for statement in (
-        "INSERT INTO local_code VALUES (1, '02', 'x', '', '')",
-        "INSERT INTO mapping VALUES (1, '02', 'B', 'exactMatch', '', '', 0, '', '')",
+        "INSERT INTO local_code VALUES (1, '02', 'x', '', '', '')",
+        "INSERT INTO mapping VALUES (1, '02', 'B', 'exactMatch', '', '', 0, '', '', '', '', '')",
     ):
         with pytest.raises(Conflict, match="sealed"), store.database.writing() as connection:
             connection.execute(text(statement))
@@ -233,11 +233,11 @@ def test_an_interval_that_ended_never_changes(store: Store) -> None:
 
 
 SENSELESS = (
-    "INSERT INTO mapping VALUES (9, '02', 'B', 'sameAs', '', '', 0, '', '')",
-    "INSERT INTO mapping VALUES (9, '02', 'B', 'noMatch', '', '', 0, '', '')",
-    "INSERT INTO mapping VALUES (9, '02', '', 'exactMatch', '', '', 0, '', '')",
-    "INSERT INTO mapping VALUES (9, '02', 'B', 'exactMatch', '', '', 0, '', '')",
-    "INSERT INTO local_code VALUES (9, '02', 'x', '', '')",
+    "INSERT INTO mapping VALUES (9, '02', 'B', 'sameAs', '', '', 0, '', '', '', '', '')",
+    "INSERT INTO mapping VALUES (9, '02', 'B', 'noMatch', '', '', 0, '', '', '', '', '')",
+    "INSERT INTO mapping VALUES (9, '02', '', 'exactMatch', '', '', 0, '', '', '', '', '')",
+    "INSERT INTO mapping VALUES (9, '02', 'B', 'exactMatch', '', '', 0, '', '', '', '', '')",
+    "INSERT INTO local_code VALUES (9, '02', 'x', '', '', '')",
     "INSERT INTO draft_concept (draft_id, code, state) VALUES (99, 'A', NULL)",
     "UPDATE draft SET state = 'done'",
     "INSERT INTO broader_state VALUES (1, '', 'Z', 4, 4)",

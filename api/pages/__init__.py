@@ -7,14 +7,40 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from api.pages import assets, concept, errors, home, information, nomenclature, proposals, results, sign_in, wording
+from api.pages import (
+    assets,
+    concept,
+    crosswalks,
+    draft_editions,
+    errors,
+    home,
+    information,
+    nomenclature,
+    proposals,
+    recoding,
+    results,
+    sign_in,
+    wording,
+)
 from registry.settings import Settings
 
 
 def blueprint(settings: Settings) -> Blueprint:
     """Every page, with the words and addresses that templates ask for."""
     pages = Blueprint("pages", __name__, template_folder="../templates")
-    for module in (assets, home, results, nomenclature, concept, proposals, sign_in, information):
+    for module in (
+        assets,
+        home,
+        results,
+        nomenclature,
+        concept,
+        crosswalks,
+        draft_editions,
+        recoding,
+        proposals,
+        sign_in,
+        information,
+    ):
         module.add_to(pages)
     # Globals, since what is imported into a template, such as the macros, sees nothing else.
     names = {

@@ -14,6 +14,7 @@ from registry.errors import Invalid, NotFound
 
 _TEXTS = {
     400: ("Adresse mal formée", "Le service n’a pas compris cette adresse."),
+    401: ("Connexion nécessaire", "Cette page montre ce qui n’est pas public : connectez-vous d’abord."),
     403: ("Accès réservé", "Cette page demande des droits que vous n’avez pas, ou une connexion."),
     404: ("Page introuvable", "Cette adresse ne mène à rien, ou plus à rien."),
     405: ("Action impossible ici", "Cette adresse n’admet pas cette action."),
@@ -31,7 +32,13 @@ _NOT_FOUND = {
     "nomenclature": ("Nomenclature introuvable", "Aucune nomenclature ne porte ce nom."),
     "release": ("Version introuvable", "Cette nomenclature n’a pas la version demandée."),
     "concept": ("Concept introuvable", "La version lue n’a pas de concept de ce code."),
+    "crosswalk": ("Table introuvable", "Aucune table de correspondance publiée ne répond à cette adresse."),
+    "draft edition": (
+        "Aucun projet",
+        "Il n’y a pas, ou plus, de projet pour cette table : il a pu être publié ou abandonné.",
+    ),
 }
+_CROSSWALKS = "/correspondances"
 
 
 def page(error: Exception, problem: Response) -> Response:
@@ -41,9 +48,14 @@ def page(error: Exception, problem: Response) -> Response:
     detail, ways = "", []
     if isinstance(error, NotMeant):
         title, text = _NOT_MEANT
+    if status == 401:
+        suite = "correspondances" if request.path.startswith(_CROSSWALKS) else None
+        ways = [(url_for("pages.sign_in", suite=suite), "Se connecter")]
+    elif request.path.startswith(f"{_CROSSWALKS}/"):
+        ways = [(url_for("pages.crosswalks"), "Les tables de correspondance")]
     if isinstance(error, NotFound):
         title, text = _NOT_FOUND.get(error.kind, (title, text))
-        ways = list(_ways(error))
+        ways += _ways(error)
         if first := error.hints.get("inForceFrom"):
             title = "Aucune version à cette date"
             text = "Aucune version de cette nomenclature n’était en vigueur le jour demandé."

@@ -9,6 +9,7 @@ from werkzeug.exceptions import NotFound as NotFoundPage
 
 from api import access, current, sessions
 from api.pages.rendering import form, page, page_number, refused
+from api.pages.wording import sentence
 from api.proposals import sent
 from registry import proposals
 from registry.errors import Invalid, NotFound
@@ -90,7 +91,7 @@ def propose() -> Response:
             actor=access.actor(),
         )
     except Invalid as error:
-        return _form(typed, {one.where: _sentence(one.message, one.accepted) for one in error.problems}, 422)
+        return _form(typed, {one.where: sentence(one) for one in error.problems}, 422)
     except NotFound:
         return _form(typed, {"nomenclature": "Choisissez une nomenclature."}, 422)
     if made.state == "held":
@@ -135,7 +136,3 @@ def _number(given: Any) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise NotFoundPage
     return int(text)
-
-
-def _sentence(message: str, accepted: str) -> str:
-    return f"{message[:1].upper()}{message[1:]}{f' (attendu : {accepted})' if accepted else ''}."

@@ -15,7 +15,13 @@ from registry.errors import NotFound, Unauthenticated
 if TYPE_CHECKING:
     from api.provider import Provider
 
-NEXT = {"compte": "pages.account", "demande": "pages.proposal_form", "accueil": "pages.home"}
+NEXT = {
+    "compte": "pages.account",
+    "demande": "pages.proposal_form",
+    "correspondances": "pages.crosswalks",
+    "importer": "pages.crosswalk_import",
+    "accueil": "pages.home",
+}
 """Where one can be led after signing in, by name: never an address, which could be another site's."""
 
 _KEPT = "sign_in"

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from registry.errors import Problem
 from registry.model import Texts, preferred
 
 _MONTHS = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split()
@@ -47,6 +48,54 @@ RELATIONS = {
 }
 """What a local code is, seen from the shared concept."""
 
+TARGETS = {
+    "exactMatch": "équivalent exact",
+    "closeMatch": "concept très proche",
+    "broadMatch": "concept plus large",
+    "narrowMatch": "concept plus étroit",
+    "relatedMatch": "concept en rapport",
+    "noMatch": "sans équivalent",
+}
+"""What a shared concept is, seen from the local code."""
+
+CODE_STATES = {
+    "unreviewed": ("À examiner", "à examiner", "warning"),
+    "mapped": ("Avec correspondance", "fait", "success"),
+    "noMatch": ("Sans équivalent", "sans équivalent", "info"),
+}
+"""What was decided of a local code: to choose among them, of one of them, and the kind of its badge."""
+
+ACTIONS = {
+    "keep": "rien ne change : à relire",
+    "successor": "un successeur est proposé",
+    "byHand": "à décider",
+}
+"""What a mapping asks for after a release."""
+
+ROLES_OF_COLUMNS = {
+    "code": "code local",
+    "label": "libellé",
+    "parent_code": "code parent",
+    "note": "note",
+    "frequency": "nombre d’usages",
+    "relation": "relation",
+    "target_code": "code du concept",
+    "target_label": "libellé du concept (comparé, jamais repris)",
+    "justification": "justification",
+    "confidence": "confiance",
+    "covers": "couvre tout le code",
+    "weight": "poids",
+    "comment": "commentaire",
+    "author": "auteur",
+    "reviewer": "relecteur",
+    "date": "date",
+    "status": "état",
+}
+"""What a column of an organisation's own file can be."""
+
+SURE = (73, 73, 174)
+"""Of how many suggestions that were called sure how many were right, among how many labels: see docs/search.md."""
+
 STATES = {"active": "Actifs", "deprecated": "Obsolètes"}
 """Concepts by their status, to choose among them."""
 
@@ -85,6 +134,16 @@ FORMATS = {
 }
 """How files are named to people, and what for; a format that is not here goes by its own name."""
 
+CROSSWALK_FORMATS = {
+    "xlsx": ("Tableur (Excel, LibreOffice)", "se complète à l’aide de listes, et se renvoie"),
+    "csv": ("CSV", "UTF-8, virgules, pour les logiciels"),
+    "sssom": ("SSSOM/TSV", "l’échange de correspondances"),
+    "parquet": ("Parquet", "la statistique"),
+    "fhir": ("FHIR ConceptMap", "la santé"),
+    "jskos": ("JSKOS", "les outils de vocabulaires"),
+}
+"""How the files of a crosswalk are named to people, and what for."""
+
 LICENCES = {"https://www.etalab.gouv.fr/licence-ouverte-open-licence": "Licence Ouverte 2.0"}
 
 
@@ -117,6 +176,20 @@ def texts(values: Texts) -> list[str]:
     """The French texts, or all where there is none."""
     found = [value for language, value in values if language == "fr"]
     return found or [value for _, value in values]
+
+
+def share(part: int, total: int) -> str:
+    """A part of a whole as a percentage, never rounded up to all nor down to nothing."""
+    percent = round(100 * part / total) if total else 0
+    if 0 < part < total:
+        percent = min(max(percent, 1), 99)
+    return f"{percent}\u00a0%"
+
+
+def sentence(problem: Problem) -> str:
+    """What is wrong, and what would be accepted, as a sentence."""
+    accepted = f" (attendu\u00a0: {problem.accepted})" if problem.accepted else ""
+    return f"{problem.message[:1].upper()}{problem.message[1:]}{accepted}."
 
 
 def size(number: int) -> str:
@@ -157,6 +230,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "count": count,
     "text": text,
     "texts": texts,
+    "share": share,
+    "sentence": sentence,
     "size": size,
     "summary": summary,
     "is_address": is_address,

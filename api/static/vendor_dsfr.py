@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 
 VERSION = "1.14.4"
 COMPONENTS = (
-    "link button tag badge skiplink form input select search table alert notice summary callout tile modal "
-    "navigation breadcrumb pagination header footer"
+    "link button tag badge skiplink form input select search table alert notice radio checkbox upload summary callout "
+    "tile modal navigation breadcrumb pagination header footer"
 ).split()
 """In the order of the whole stylesheet, since later rules complete earlier ones."""
 

@@ -12,7 +12,17 @@ from typing import NamedTuple, Protocol
 
 from registry import signing
 from registry.errors import NotFound
-from registry.formats import document, spreadsheet, tabular
+from registry.formats import (
+    document,
+    fhir,
+    genericode,
+    jskos,
+    parquet,
+    sdmx,
+    spreadsheet,
+    table_schema,
+    tabular,
+)
 from registry.formats.skos import read, write_jsonld, write_rdfxml, write_turtle
 from registry.model import Content, Nomenclature, Release
 from registry.sandbox import Limits
@@ -44,7 +54,8 @@ class Format(NamedTuple):
     also: tuple[str, ...] = ()
 
 
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+XLSX = spreadsheet.MEDIA_TYPE
+_SDMX = "application/vnd.sdmx.structure"
 
 FORMATS: dict[str, Format] = {
     format.name: format
@@ -57,6 +68,14 @@ FORMATS: dict[str, Format] = {
         Format("csv", "text/csv", "csv", tabular.write, tabular.read),
         Format("csv-excel", "text/csv", "excel.csv", tabular.write_for_excel, tabular.read_from_excel),
         Format("xlsx", XLSX, "xlsx", spreadsheet.write, spreadsheet.read, ("ods", "xls")),
+        Format("table-schema", "application/vnd.tableschema+json", "schema.json", table_schema.write, None),
+        Format("parquet", parquet.MEDIA_TYPE, "parquet", parquet.write_concepts, None),
+        Format("sdmx-ml", f"{_SDMX}+xml;version=3.0.0", "sdmx.xml", sdmx.write_ml, sdmx.read, ("xml",)),
+        Format("sdmx-ml21", f"{_SDMX}+xml;version=2.1", "sdmx21.xml", sdmx.write_ml21, sdmx.read),
+        Format("sdmx-json", f"{_SDMX}+json;version=2.0.0", "sdmx.json", sdmx.write_json, None),
+        Format("fhir", "application/fhir+json", "fhir.json", fhir.write_code_system, None),
+        Format("genericode", "application/xml", "gc", genericode.write, genericode.read),
+        Format("jskos", "application/x-ndjson", "ndjson", jskos.write_concepts, None),
     )
 }
 

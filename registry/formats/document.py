@@ -106,6 +106,28 @@ def link_document(link: Link, shape: str = "") -> dict[str, Any]:
     return {**found, "shape": shape} if shape else found
 
 
+def link_from(state: Mapping[str, Any]) -> Link:
+    """A link from JSON as ``link_document`` writes it.
+
+    :raises ValueError, TypeError, KeyError, AttributeError: if it is not of that shape.
+    """
+    return Link(_text(state["old"]), _text(state["new"]), date.fromisoformat(state["date"]), _kind(state))
+
+
+def group_document(group: Group) -> dict[str, Any]:
+    """A group of concepts as JSON."""
+    return {"code": group.code, "prefLabel": dict(group.pref_label), "members": list(group.members)}
+
+
+def group_from(state: Mapping[str, Any]) -> Group:
+    """A group from JSON as ``group_document`` writes it.
+
+    :raises ValueError, TypeError, KeyError, AttributeError: if it is not of that shape.
+    """
+    labels = texts((language, _text(text)) for language, text in state["prefLabel"].items())
+    return Group(_text(state["code"]), labels, _codes(state["members"]))
+
+
 def change_document(change: Change, shapes: Mapping[Link, str]) -> dict[str, Any]:
     """One entry of a change set: the code, what happened to it, its state before and after, its new links."""
     return {
@@ -181,6 +203,11 @@ def _why(why: Why) -> dict[str, Any]:
 
 def nomenclature_document(nomenclature: Nomenclature, *, current: str | None, latest: str | None) -> dict[str, Any]:
     """A nomenclature as JSON, with the versions of its release in force and of the one issued last."""
+    return {**heading_document(nomenclature), "current": current, "latest": latest}
+
+
+def heading_document(nomenclature: Nomenclature) -> dict[str, Any]:
+    """A nomenclature alone as JSON, as one of its releases describes it."""
     return {
         "slug": nomenclature.slug,
         "iri": nomenclature.iri,
@@ -192,9 +219,30 @@ def nomenclature_document(nomenclature: Nomenclature, *, current: str | None, la
         "codePattern": nomenclature.code_pattern,
         "levelTitles": list(nomenclature.level_titles),
         "generic": nomenclature.generic,
-        "current": current,
-        "latest": latest,
     }
+
+
+def heading_from(found: Mapping[str, Any]) -> Nomenclature:
+    """A nomenclature from JSON as ``heading_document`` writes it.
+
+    :raises ValueError, TypeError, KeyError, AttributeError: if it is not of that shape.
+    """
+    titles, descriptions = (
+        texts((language, _text(text)) for language, values in found[key].items() for text in values)
+        for key in ("title", "description")
+    )
+    return Nomenclature(
+        slug=_text(found["slug"]),
+        iri=_text(found["iri"]),
+        title=titles,
+        description=descriptions,
+        publisher=_text(found["publisher"]),
+        license=_text(found["license"]),
+        attribution=_text(found["attribution"]),
+        code_pattern=_text(found["codePattern"]),
+        level_titles=tuple(_text(title) for title in found["levelTitles"]),
+        generic=bool(found["generic"]),
+    )
 
 
 def write(release: Release) -> Iterator[bytes]:
@@ -231,10 +279,7 @@ def write(release: Release) -> Iterator[bytes]:
         yield separator + orjson.dumps(shown)
         separator = b",\n"
     lineage = [link_document(link) for link in sorted(release.links)]
-    groups = [
-        {"code": group.code, "prefLabel": dict(group.pref_label), "members": list(group.members)}
-        for group in release.groups
-    ]
+    groups = [group_document(group) for group in release.groups]
     yield b'],\n"lineage":' + orjson.dumps(lineage) + b',\n"groups":' + orjson.dumps(groups) + b"}\n"
 
 
@@ -296,14 +341,13 @@ def read(data: bytes, nomenclature: Nomenclature, limits: Limits = REQUEST_LIMIT
     links: set[Link] = set()
     for place, state in _numbered(lineage, "/lineage", problems):
         try:
-            links.add(Link(_text(state["old"]), _text(state["new"]), date.fromisoformat(state["date"]), _kind(state)))
+            links.add(link_from(state))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problems.append(_refused(place, "filiation mal formée", error))
     members: list[Group] = []
     for place, state in _numbered(groups, "/groups", problems):
         try:
-            labels = texts((language, _text(text)) for language, text in state["prefLabel"].items())
-            members.append(Group(_text(state["code"]), labels, _codes(state["members"])))
+            members.append(group_from(state))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problems.append(_refused(place, "groupe mal formé", error))
     if problems:

@@ -1,8 +1,9 @@
 """SKOS in RDF: a release as Turtle, RDF/XML and JSON-LD, and a state of a nomenclature read from any of them.
 
 The exports hold the canonical statements of ``signing`` plus what follows from them and readers expect: narrower,
-hasTopConcept, dct:isReplacedBy. Writing is by hand because the bytes are kept for ever: rdflib's writers of RDF/XML,
-JSON-LD and N-Triples order statements differently at every run.
+hasTopConcept, dct:isReplacedBy, and of XKOS the list of levels and a correspondence for each date of lineage. Writing
+is by hand because the bytes are kept for ever: rdflib's writers of RDF/XML, JSON-LD and N-Triples order statements
+differently at every run.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from dataclasses import replace
 from datetime import date
 from functools import cache
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 import orjson
 
 from registry import sandbox
 from registry.errors import Invalid, Problem
+from registry.formats.markup import HEADING, escaped, quoted
 from registry.model import (
     SKOS,
     TEXT_PROPERTIES,
@@ -39,27 +40,63 @@ SKOSXL = "http://www.w3.org/2008/05/skos-xl#"
 
 _TURTLE_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 _TURTLE_SPECIAL = re.compile(r'[\\"\n\r\t]')
-_XML_SPECIAL = re.compile("[&<>\"'\n\r\t]")
 
 
 def export_statements(release: Release) -> Iterator[tuple[str, list[Statement]]]:
     """The canonical statements and what follows from them, by subject, both sorted."""
     iri = release.nomenclature.iri
+    extra = _classification(release)
     for subject, found in statements(release):
         code = subject.removeprefix(iri + "/")
-        more: list[Statement] = []
+        more = extra.pop(subject, [])
         if subject == iri:
             tops = (code for code, concept in release.concepts.items() if not concept.broader)
-            more = [Statement(iri, SKOS + "hasTopConcept", f"{iri}/{code}", "@id") for code in tops]
+            more += [Statement(iri, SKOS + "hasTopConcept", f"{iri}/{code}", "@id") for code in tops]
         elif code in release.concepts:
             children = release.narrower.get(code, ())
             more = [Statement(subject, SKOS + "narrower", f"{iri}/{child}", "@id") for child in children]
             if release.concepts[code].status == "deprecated":
                 successors = {link.new for link in release.links_from.get(code, ())} - {code}
                 more += [Statement(subject, DCT + "isReplacedBy", f"{iri}/{new}", "@id") for new in successors]
-        # Plain tuples are hashed and compared several times faster than statements.
-        by_key = {(item.predicate, item.object, item.datatype): item for item in (*found, *more)}
-        yield subject, [by_key[key] for key in sorted(by_key)]
+        yield subject, _ordered((*found, *more))
+    for subject in sorted(extra):
+        yield subject, _ordered(extra[subject])
+
+
+def _ordered(found: Iterable[Statement]) -> list[Statement]:
+    # Plain tuples are hashed and compared several times faster than statements.
+    by_key = {(item.predicate, item.object, item.datatype): item for item in found}
+    return [by_key[key] for key in sorted(by_key)]
+
+
+def _classification(release: Release) -> dict[str, list[Statement]]:
+    """What XKOS says beside the canonical form, by subject: the list of levels, correspondences by date of lineage."""
+    iri, titles = release.nomenclature.iri, release.nomenclature.level_titles
+    found: dict[str, list[Statement]] = {}
+    depths = sorted({*release.depths.values()}) if titles else []
+    if depths:
+        found[iri] = [
+            Statement(iri, XKOS + "numberOfLevels", str(len(depths)), XSD + "positiveInteger"),
+            Statement(iri, XKOS + "levels", f"{iri}/-/levels/{depths[0]}", "@id"),
+        ]
+    for depth in depths:
+        # A list has a name for each of its parts: blank nodes would have others at each reading.
+        part, level = f"{iri}/-/levels/{depth}", f"{iri}/-/level/{depth}"
+        rest = f"{iri}/-/levels/{depth + 1}" if depth + 1 in depths else RDF + "nil"
+        found[part] = [Statement(part, RDF + "first", level, "@id"), Statement(part, RDF + "rest", rest, "@id")]
+        if depth <= len(titles):
+            found[level] = [Statement(level, SKOS + "prefLabel", titles[depth - 1], "@fr")]
+    for link in sorted(release.links):
+        day = link.date.isoformat()
+        subject = f"{iri}/-/lineage/{day}"
+        if subject not in found:
+            found[subject] = [
+                Statement(subject, RDF + "type", XKOS + "Correspondence", "@id"),
+                Statement(subject, XKOS + "compares", iri, "@id"),
+                Statement(subject, DCT + "issued", day, XSD + "date"),
+            ]
+        found[subject].append(Statement(subject, XKOS + "madeOf", f"{subject}/{link.old}/{link.new}", "@id"))
+    return found
 
 
 @cache
@@ -98,33 +135,24 @@ def _escaped_for_turtle(text: str) -> str:
 
 def write_rdfxml(release: Release) -> Iterator[bytes]:
     """The release as RDF/XML, one description a subject."""
-    namespaces = "".join(f"\n  xmlns:{prefix}={quoteattr(iri)}" for prefix, iri in PREFIXES.items())
-    yield f'<?xml version="1.0" encoding="UTF-8"?>\n<rdf:RDF{namespaces}>\n'.encode()
+    namespaces = "".join(f"\n  xmlns:{prefix}={quoted(iri)}" for prefix, iri in PREFIXES.items())
+    yield f"{HEADING}<rdf:RDF{namespaces}>\n".encode()
     for subject, found in export_statements(release):
-        lines = [f"<rdf:Description rdf:about={_quoted_for_xml(subject)}>"]
+        lines = [f"<rdf:Description rdf:about={quoted(subject)}>"]
         for statement in found:
             name = short(statement.predicate)
             if statement.datatype == "@id":
-                lines.append(f"  <{name} rdf:resource={_quoted_for_xml(statement.object)}/>")
+                lines.append(f"  <{name} rdf:resource={quoted(statement.object)}/>")
                 continue
             qualifier = ""
             if statement.datatype.startswith("@"):
-                qualifier = f" xml:lang={quoteattr(statement.datatype[1:])}"
+                qualifier = f" xml:lang={quoted(statement.datatype[1:])}"
             elif statement.datatype:
-                qualifier = f" rdf:datatype={quoteattr(statement.datatype)}"
-            lines.append(f"  <{name}{qualifier}>{_escaped_for_xml(statement.object)}</{name}>")
+                qualifier = f" rdf:datatype={quoted(statement.datatype)}"
+            lines.append(f"  <{name}{qualifier}>{escaped(statement.object)}</{name}>")
         lines.append("</rdf:Description>\n")
         yield "\n".join(lines).encode()
     yield b"</rdf:RDF>\n"
-
-
-def _quoted_for_xml(value: str) -> str:
-    return quoteattr(value) if _XML_SPECIAL.search(value) else f'"{value}"'
-
-
-def _escaped_for_xml(text: str) -> str:
-    """A text between tags. An XML reader turns a bare carriage return into a line feed: a reference keeps it."""
-    return escape(text, {"\r": "&#13;"}) if _XML_SPECIAL.search(text) else text
 
 
 def write_jsonld(release: Release) -> Iterator[bytes]:
@@ -242,8 +270,10 @@ class _Reader:
         links = self._links()
         self._check_replacements(links)
         groups = self._groups()
-        if self.problems:
-            raise Invalid(self.problems[:100], len(self.problems))
+        # What holds both ways is looked at from either side, and told once.
+        problems = list(dict.fromkeys(self.problems))
+        if problems:
+            raise Invalid(problems[:100], len(problems))
         return Content(concepts, links, groups, (), self._heading())
 
     def _scheme(self) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import zip_longest
@@ -33,6 +33,8 @@ from registry.formats.tabular import GROUPS, STATUSES, TEXT_COLUMNS, Table
 from registry.model import Content, Nomenclature, Release, preferred
 from registry.sandbox import REQUEST_LIMITS, Limits, workbook_lines
 
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
 LONGEST_CELL = 32_767
 """What a cell can hold, in UTF-16 units: every spreadsheet cuts what is longer, without a word."""
 
@@ -45,6 +47,7 @@ _WANTED = ("code", "libelle")
 _LONG_AGO = datetime(1980, 1, 1)  # noqa: DTZ001  # The format writes it as UTC; an aware one is refused.
 _FIRST = "[Content_Types].xml"
 _CHUNK = 1 << 20
+_NOT_IN_SHEET_NAMES = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
 _LIKE_AN_ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 _NOT_IN_TEXTS = re.compile("[\x00\ud800-\udfff]")
@@ -206,16 +209,29 @@ def write(release: Release) -> Iterator[bytes]:
     if len(release.concepts) > MOST_CONCEPTS:
         accepted = f"{MOST_CONCEPTS} concepts au plus"
         raise Invalid([Problem("workbook_holds_all", "trop de concepts pour une feuille", (), accepted=accepted)])
+    title = preferred(release.nomenclature.title) or release.nomenclature.slug
+
+    def fill(workbook: Any, formats: Formats) -> None:
+        _write_concepts(workbook, release, formats)
+        _write_lists(workbook, release, formats)
+
+    yield from written(f"{title} {release.version}".strip(), _made_from(release), fill)
+
+
+def written(title: str, properties: Mapping[str, str], fill: Callable[[Any, Formats], None]) -> Iterator[bytes]:
+    """A workbook whose sheets ``fill`` makes, the same bytes for the same content; ``properties`` say whence it is."""
     with TemporaryDirectory(prefix="socle-") as folder:
         compressed, plain = Path(folder, "compressed"), Path(folder, "plain")
-        _write_workbook(release, compressed)
+        _write_workbook(compressed, title, properties, fill)
         _rewrite(compressed, plain)
         with plain.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
 
 
-def _write_workbook(release: Release, file: Path) -> None:
+def _write_workbook(
+    file: Path, title: str, properties: Mapping[str, str], fill: Callable[[Any, Formats], None]
+) -> None:
     options = {
         "constant_memory": True,
         "tmpdir": str(file.parent),
@@ -225,23 +241,44 @@ def _write_workbook(release: Release, file: Path) -> None:
     }
     workbook = xlsxwriter.Workbook(str(file), options)
     try:
-        title = preferred(release.nomenclature.title) or release.nomenclature.slug
-        workbook.set_properties({"title": f"{title} {release.version}".strip(), "created": _LONG_AGO})
-        for name, value in _made_from(release).items():
+        workbook.set_properties({"title": title, "created": _LONG_AGO})
+        for name, value in properties.items():
             workbook.set_custom_property(name, value, "text")
         text = {"num_format": "@", "valign": "top"}
-        formats = _Formats(
+        formats = Formats(
             workbook.add_format({**text, "bold": True, "bottom": 1, "bg_color": "#E3E3FD"}),
             workbook.add_format(text),
             workbook.add_format({**text, "text_wrap": True}),
         )
-        _write_concepts(workbook, release, formats)
-        _write_lists(workbook, release, formats)
+        fill(workbook, formats)
     finally:
         workbook.close()
 
 
-class _Formats(NamedTuple):
+def write_rows(rows: Iterable[Sequence[str]], sheet: str) -> Iterator[bytes]:
+    """Rows of texts as a workbook of one sheet; the first is its header."""
+
+    def fill(workbook: Any, formats: Formats) -> None:
+        table = workbook.add_worksheet(sheet_name(sheet), worksheet_class=Sheet)
+        table.freeze_panes(1, 0)
+        for line, row in enumerate(rows):
+            if line == 0:
+                table.set_column(0, len(row) - 1, _USUAL_WIDTH, formats.text)
+            for column, cell in enumerate(row):
+                if cell:
+                    table.write_string(line, column, cell[:LONGEST_CELL], formats.text if line else formats.header)
+
+    yield from written(sheet, {}, fill)
+
+
+def sheet_name(text: str) -> str:
+    """A name that a sheet may have, as near as can be to a text."""
+    return _NOT_IN_SHEET_NAMES.sub(" ", text)[:31].strip(" '") or "Feuille1"
+
+
+class Formats(NamedTuple):
+    """How cells look: headers, texts, and texts of several lines."""
+
     header: Any
     text: Any
     note: Any
@@ -260,7 +297,7 @@ def _made_from(release: Release) -> dict[str, str]:
     }
 
 
-class _Sheet(Worksheet):  # type: ignore[misc]  # XlsxWriter carries no types.
+class Sheet(Worksheet):  # type: ignore[misc]  # XlsxWriter carries no types.
     """A sheet whose texts all come back as they are."""
 
     @staticmethod
@@ -274,9 +311,9 @@ class _Sheet(Worksheet):  # type: ignore[misc]  # XlsxWriter carries no types.
         return "_x003C_" + data[1:] if data.startswith("<r>") else data
 
 
-def _write_concepts(workbook: Any, release: Release, formats: _Formats) -> None:
+def _write_concepts(workbook: Any, release: Release, formats: Formats) -> None:
     names = tabular.header(release)
-    sheet = workbook.add_worksheet("Concepts", worksheet_class=_Sheet)
+    sheet = workbook.add_worksheet("Concepts", worksheet_class=Sheet)
     sheet.freeze_panes(1, 2)
     bases = [name.partition("@")[0] for name in names]
     styles = [formats.note if base in TEXT_COLUMNS and base not in _LABELS[:1] else formats.text for base in bases]
@@ -289,7 +326,7 @@ def _write_concepts(workbook: Any, release: Release, formats: _Formats) -> None:
     for line, row in enumerate(tabular.table_rows(release), 1):
         for column, cell in enumerate(row):
             if cell:
-                _check_length(cell, row[0], names[column])
+                check_length(cell, row[0], names[column])
                 sheet.write_string(line, column, cell, styles[column])
     sheet.autofilter(0, 0, max(1, len(release.concepts)), len(names) - 1)
 
@@ -307,13 +344,17 @@ def _offer(sheet: Any, column: int, name: str) -> None:
         sheet.data_validation(1, column, MOST_CONCEPTS, column, described)
 
 
-def _check_length(cell: str, code: str, column: str) -> None:
+def check_length(cell: str, code: str, column: str) -> None:
+    """Do nothing if a cell can hold a text.
+
+    :raises Invalid: if spreadsheets would cut it.
+    """
     if len(cell) * 2 > LONGEST_CELL and len(cell.encode("utf-16-le")) // 2 > LONGEST_CELL:
         accepted = f"{LONGEST_CELL} caractères au plus dans une cellule, toutes valeurs jointes"
         raise Invalid([Problem("workbook_holds_all", f"{column} est trop long", (code,), accepted=accepted)])
 
 
-def _write_lists(workbook: Any, release: Release, formats: _Formats) -> None:
+def _write_lists(workbook: Any, release: Release, formats: Formats) -> None:
     """The sheet of what is chosen from; each list has a name, which the columns refer to."""
     codes = sorted(release.concepts)
     lists: dict[str, list[str]] = {
@@ -321,7 +362,7 @@ def _write_lists(workbook: Any, release: Release, formats: _Formats) -> None:
         GROUPS: sorted(group.code for group in release.groups),
         "codes": codes,
     }
-    sheet = workbook.add_worksheet("Listes", worksheet_class=_Sheet)
+    sheet = workbook.add_worksheet("Listes", worksheet_class=Sheet)
     sheet.freeze_panes(1, 0)
     for column, (name, values) in enumerate(lists.items()):
         sheet.set_column(column, column, _USUAL_WIDTH, formats.text)

@@ -47,9 +47,11 @@ _READ_ONLY_COLUMNS = ("meme_sens", GROUPS)
 STATUSES = {"": "active", "actif": "active", "active": "active", "déprécié": "deprecated", "deprecated": "deprecated"}
 
 MAX_ROWS = 200_000
+DELIMITERS = ";,\t"
 MAX_CELL = 100_000
 
 _LINK = re.compile(r"(?P<new>[^@|]+)@(?P<date>\d{4}-\d{2}-\d{2}):(?P<kind>[a-z]+)")
+LINK_SHAPE = "CODE@AAAA-MM-JJ:" + "|".join(LINK_KINDS)
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -91,31 +93,35 @@ def _written(release: Release, delimiter: str, shown: Callable[[str], str]) -> I
 def header(release: Release) -> list[str]:
     """The names of the columns that a release fills: ``code`` first; other languages and groups where there are any."""
     others = [f"{column}@{language}" for column, language in _other_languages(release)]
-    return ["code", *TEXT_COLUMNS, *others, *OTHER_COLUMNS, *([GROUPS] if _group_of(release) else ())]
+    return ["code", *TEXT_COLUMNS, *others, *OTHER_COLUMNS, *([GROUPS] if group_of(release) else ())]
 
 
 def table_rows(release: Release) -> Iterator[list[str]]:
     """The rows of a release under its ``header``: one concept a row, by code."""
-    languages, group_of = _other_languages(release), _group_of(release)
+    languages, groups = _other_languages(release), group_of(release)
     for code in sorted(release.concepts):
         concept = release.concepts[code]
         links = release.links_from.get(code, ())
         row = [code]
-        row += [_joined(_in_language(getattr(concept, name), "fr")) for name in TEXT_COLUMNS.values()]
+        # Most of these are empty in most concepts, and this runs for each of several formats.
         row += [
-            _joined(_in_language(getattr(concept, TEXT_COLUMNS[column]), language)) for column, language in languages
+            join_cell(_in_language(values, "fr")) if (values := getattr(concept, name)) else ""
+            for name in TEXT_COLUMNS.values()
         ]
         row += [
-            _joined(concept.broader),
-            _joined(concept.related),
-            _joined(concept.legal_basis),
+            join_cell(_in_language(getattr(concept, TEXT_COLUMNS[column]), language)) for column, language in languages
+        ]
+        row += [
+            join_cell(concept.broader),
+            join_cell(concept.related),
+            join_cell(concept.legal_basis),
             concept.valid_from.isoformat() if concept.valid_from else "",
             concept.valid_until.isoformat() if concept.valid_until else "",
             "déprécié" if concept.status == "deprecated" else "actif",
-            _joined(dict.fromkeys(link.new for link in links if link.new != code)),
-            _joined(f"{link.new}@{link.date.isoformat()}:{link.kind}" for link in links),
+            join_cell(dict.fromkeys(link.new for link in links if link.new != code)) if links else "",
+            join_cell(map(link_text, links)) if links else "",
         ]
-        yield [*row, _joined(group_of.get(code, ()))] if group_of else row
+        yield [*row, join_cell(groups.get(code, ()))] if groups else row
 
 
 def _other_languages(release: Release) -> list[tuple[str, str]]:
@@ -129,12 +135,30 @@ def _other_languages(release: Release) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def _group_of(release: Release) -> dict[str, list[str]]:
+def group_of(release: Release) -> dict[str, list[str]]:
+    """The codes of the groups that hold a concept, by its code."""
     found: dict[str, list[str]] = {}
     for group in release.groups:
         for code in group.members:
             found.setdefault(code, []).append(group.code)
     return found
+
+
+def link_text(link: Link) -> str:
+    """The lineage that leaves a code, as a text: ``CODE@DATE:kind``."""
+    return f"{link.new}@{link.date.isoformat()}:{link.kind}"
+
+
+def link_from(old: str, text: str) -> Link | None:
+    """The lineage that leaves ``old``, from a text as ``link_text`` gives it; None if it is not of that shape."""
+    match = _LINK.fullmatch(text)
+    kind = next((kind for kind in LINK_KINDS if match and match["kind"] == kind), None)
+    if match is None or kind is None:
+        return None
+    try:
+        return Link(old, match["new"], date.fromisoformat(match["date"]), kind)
+    except ValueError:
+        return None
 
 
 def _flushed(buffer: io.StringIO) -> bytes:
@@ -148,8 +172,14 @@ def _in_language(values: Texts, language: str) -> list[str]:
     return [text for tag, text in values if tag == language]
 
 
-def _joined(values: Iterable[str]) -> str:
-    return "|".join([value.replace("\\", "\\\\").replace("|", "\\|") for value in values])
+def join_cell(values: Iterable[str]) -> str:
+    """The cell that holds values joined with ``|``: ``split_cell`` gives them back, but for empty ones."""
+    return "|".join(
+        [
+            value.replace("\\", "\\\\").replace("|", "\\|") if "|" in value or "\\" in value else value
+            for value in values
+        ]
+    )
 
 
 def split_cell(cell: str) -> list[str]:
@@ -180,50 +210,47 @@ def rows(data: bytes, *, max_rows: int = MAX_ROWS) -> Iterator[tuple[int, dict[s
     :raises Invalid: naming line and column of what can't be read.
     :raises TooLarge: beyond ``max_rows`` rows.
     """
+    header: list[str] | None = None
+    count = 0
     text = decoded(data)
-    header_line = text.split("\n", 1)[0]
-    delimiter = max(";,\t", key=header_line.count)
+    for line, row in records(text, max(DELIMITERS, key=text.split("\n", 1)[0].count)):
+        if header is None:
+            header = [name.strip() for name in row]
+            _check_header(header)
+            continue
+        count += 1
+        if count > max_rows:
+            raise TooLarge(f"au plus {max_rows} lignes")
+        if len(row) != len(header):
+            raise _unreadable(
+                f"{len(row)} cellules pour {len(header)} colonnes",
+                line,
+                "autant de cellules que l'en-tête a de colonnes",
+            )
+        yield line, dict(zip(header, row, strict=True))
+    if header is None:
+        raise _unreadable("fichier vide", 1, "une ligne d'en-tête")
+
+
+def records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The records of a CSV text that hold something, title and header lines too, with the line that each ends on.
+
+    :raises Invalid: at a quote that is never closed, or that stands where none may.
+    """
     # Without newline translation a lone CR or a Unicode line separator inside a cell stays what it is.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     csv.field_size_limit(MAX_CELL)
-    header: list[str] | None = None
-    count = 0
     try:
         for row in reader:
-            if header is None:
-                header = [name.strip() for name in row]
-                _check_header(header)
-                continue
-            if not any(row):
-                continue
-            count += 1
-            if count > max_rows:
-                raise TooLarge(f"au plus {max_rows} lignes")
-            if len(row) != len(header):
-                raise Invalid(
-                    [
-                        Problem(
-                            "csv_is_readable",
-                            f"{len(row)} cellules pour {len(header)} colonnes",
-                            where=f"ligne {reader.line_num}",
-                            accepted="autant de cellules que l'en-tête a de colonnes",
-                        )
-                    ]
-                )
-            yield reader.line_num, dict(zip(header, row, strict=True))
+            if any(row):
+                yield reader.line_num, row
     except csv.Error as error:
-        raise Invalid(
-            [
-                Problem(
-                    "csv_is_readable",
-                    f"CSV illisible : {error}",
-                    where=f"ligne {reader.line_num}",
-                    accepted="des guillemets fermés, des cellules de taille raisonnable",
-                )
-            ]
-        ) from error
-    if header is None:
-        raise Invalid([Problem("csv_is_readable", "fichier vide", where="ligne 1", accepted="une ligne d'en-tête")])
+        accepted = "des guillemets fermés, des cellules de taille raisonnable"
+        raise _unreadable(f"CSV illisible : {error}", reader.line_num, accepted) from error
+
+
+def _unreadable(message: str, line: int, accepted: str) -> Invalid:
+    return Invalid([Problem("csv_is_readable", message, where=f"ligne {line}", accepted=accepted)])
 
 
 def decoded(data: bytes) -> str:
@@ -420,13 +447,8 @@ class _Row:
 
     def links(self) -> Iterator[Link]:
         for value in split_cell(self.row.get("filiation", "")):
-            match = _LINK.fullmatch(value)
-            kind = next((kind for kind in LINK_KINDS if match and match["kind"] == kind), None)
-            try:
-                day = date.fromisoformat(match["date"] if match else "")
-            except ValueError:
-                kind = None
-            if match is None or kind is None:
-                self.refuse("filiation", "filiation illisible", "CODE@AAAA-MM-JJ:" + "|".join(LINK_KINDS))
-                continue
-            yield Link(self.row["code"], match["new"], day, kind)
+            link = link_from(self.row["code"], value)
+            if link is None:
+                self.refuse("filiation", "filiation illisible", LINK_SHAPE)
+            else:
+                yield link

@@ -9,19 +9,36 @@ from pathlib import Path
 from registry.errors import Damaged
 from registry.store.blobs import Blobs
 from registry.store.concepts import Concepts
+from registry.store.consumers import Consumers
 from registry.store.crosswalks import Crosswalks
 from registry.store.database import SCHEMA, Database, migrate
+from registry.store.draft_editions import DraftEditions
 from registry.store.drafts import Drafts
 from registry.store.impact import Impacts
 from registry.store.journal import Journal
+from registry.store.lineages import Lines
 from registry.store.people import People
 from registry.store.proposals import Proposals
 from registry.store.votes import Votes
+from registry.store.webhooks import Webhooks
 
 __all__ = ["SCHEMA", "Store", "migrate"]
 
 
-class Store(Concepts, Drafts, Votes, Crosswalks, Impacts, Journal, People, Proposals):
+class Store(
+    Concepts,
+    Drafts,
+    Votes,
+    Crosswalks,
+    DraftEditions,
+    Impacts,
+    Journal,
+    Lines,
+    People,
+    Proposals,
+    Webhooks,
+    Consumers,
+):
     """The registry's database and the files that it names. Thread-safe; values in, values out.
 
     Every method may raise Busy (try again) and Damaged (stored bytes or schema are not what they must be).

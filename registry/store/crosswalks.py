@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -11,7 +11,16 @@ import orjson
 from sqlalchemy import Connection, and_, bindparam, exists, func, insert, or_, select, update
 
 from registry import signing
-from registry.crosswalks import CodeList, CrosswalkEdition, LocalCode, Mapping, Organisation, crosswalk_csv, list_csv
+from registry.crosswalks import (
+    LIST_COLUMNS,
+    CodeList,
+    CrosswalkEdition,
+    LocalCode,
+    Mapping,
+    Organisation,
+    crosswalk_csv,
+    list_csv,
+)
 from registry.errors import AlreadyPublished, NotFound
 from registry.store import tables as t
 from registry.store.releases import Releases, nomenclature_id
@@ -39,6 +48,7 @@ class LocalUse(NamedTuple):
     label: str
 
 
+_MAPPING_FIELDS = tuple(field.name for field in fields(Mapping))
 _EDITIONS = (
     select(
         t.crosswalk_edition,
@@ -177,16 +187,7 @@ class Crosswalks(Releases):
             if codes:
                 connection.execute(
                     insert(t.local_code),
-                    [
-                        {
-                            "list_edition_id": edition_id,
-                            "code": item.code,
-                            "label": item.label,
-                            "parent_code": item.parent_code,
-                            "note": item.note,
-                        }
-                        for item in codes
-                    ],
+                    [{"list_edition_id": edition_id, **local_code_row(item)} for item in codes],
                 )
             connection.execute(
                 insert(t.list_edition).values(
@@ -243,7 +244,7 @@ class Crosswalks(Releases):
                 .order_by(t.local_code.c.code)
                 .limit(limit)
             )
-            return [_local_code(row) for row in connection.execute(query)]
+            return [local_code_from(row) for row in connection.execute(query)]
 
     def add_crosswalk_edition(
         self,
@@ -290,7 +291,9 @@ class Crosswalks(Releases):
                 raise AlreadyPublished(f"{organisation}/{code_list}@{number} to {nomenclature}")
             edition_id = _next_id(connection, t.crosswalk_edition)
             if mappings:
-                connection.execute(insert(t.mapping), [_mapping_row(edition_id, item) for item in mappings])
+                connection.execute(
+                    insert(t.mapping), [{"crosswalk_edition_id": edition_id, **mapping_row(item)} for item in mappings]
+                )
             connection.execute(
                 insert(t.crosswalk_edition).values(
                     id=edition_id,
@@ -365,11 +368,13 @@ class Crosswalks(Releases):
             bound: dict[str, Any] = {"edition": self._crosswalk_edition_id(connection, edition)}
             query, codes = (_FROM_LOCAL, local_codes) if local_codes is not None else (_FROM_SHARED, target_codes or ())
             if local_codes is None and target_codes is None:
-                return [(_mapping(row), row.label) for row in connection.execute(_MAPPINGS, bound)]
+                return [(mapping_from(row), row.label) for row in connection.execute(_MAPPINGS, bound)]
             found = []
             for start in range(0, len(codes or ()), 500):
                 batch = list((codes or ())[start : start + 500])
-                found += [(_mapping(row), row.label) for row in connection.execute(query, {**bound, "codes": batch})]
+                found += [
+                    (mapping_from(row), row.label) for row in connection.execute(query, {**bound, "codes": batch})
+                ]
             return found
 
     def local_uses(self, nomenclature: str, code: str, day: date, *, limit: int = 500) -> list[LocalUse]:
@@ -381,7 +386,7 @@ class Crosswalks(Releases):
                     _edition(row),
                     Organisation(**orjson.loads(row.organisation_document)),
                     CodeList(**orjson.loads(row.list_document)),
-                    _mapping(row),
+                    mapping_from(row),
                     row.label,
                 )
                 for row in connection.execute(_USES.limit(limit), bound)
@@ -398,7 +403,7 @@ class Crosswalks(Releases):
             found: dict[str, LocalCode] = {}
             for start in range(0, len(codes), 500):
                 bound = {"list_edition": list_edition, "codes": list(codes[start : start + 500])}
-                found.update((row.code, _local_code(row)) for row in connection.execute(_LABELS, bound))
+                found.update((row.code, local_code_from(row)) for row in connection.execute(_LABELS, bound))
             return found
 
     def _crosswalk_edition_id(self, connection: Connection, edition: CrosswalkEdition) -> int:
@@ -435,35 +440,25 @@ def _next_id(connection: Connection, table: Any) -> int:
     return int(connection.execute(select(func.coalesce(func.max(table.c.id), 0) + 1)).scalar_one())
 
 
-def _mapping_row(edition_id: int, mapping: Mapping) -> dict[str, Any]:
-    return {
-        "crosswalk_edition_id": edition_id,
-        "local_code": mapping.local_code,
-        "target_code": mapping.target_code,
-        "relation": mapping.relation,
-        "justification": mapping.justification,
-        "confidence": mapping.confidence,
-        "covers": int(mapping.covers),
-        "weight": mapping.weight,
-        "comment": mapping.comment,
-    }
+def mapping_row(mapping: Mapping) -> dict[str, Any]:
+    """The columns of a mapping, but for what it belongs to."""
+    return {name: getattr(mapping, name) for name in _MAPPING_FIELDS} | {"covers": int(mapping.covers)}
 
 
-def _mapping(row: Any) -> Mapping:
-    return Mapping(
-        row.local_code,
-        row.target_code,
-        row.relation,
-        row.justification,
-        row.confidence,
-        bool(row.covers),
-        row.weight,
-        row.comment,
-    )
+def mapping_from(row: Any) -> Mapping:
+    """A mapping from its row."""
+    values = {name: getattr(row, name) for name in _MAPPING_FIELDS}
+    return Mapping(**values | {"covers": bool(row.covers)})
 
 
-def _local_code(row: Any) -> LocalCode:
-    return LocalCode(row.code, row.label, row.parent_code, row.note)
+def local_code_row(item: LocalCode) -> dict[str, Any]:
+    """The columns of a local code, but for what it belongs to."""
+    return {name: getattr(item, name) for name in LIST_COLUMNS}
+
+
+def local_code_from(row: Any) -> LocalCode:
+    """A local code from its row."""
+    return LocalCode(**{name: getattr(row, name) for name in LIST_COLUMNS})
 
 
 def _edition(row: Any) -> CrosswalkEdition:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, 
 
 from registry.errors import Busy, Conflict, Damaged, Invalid, Problem
 
-SCHEMA = "0002"
+SCHEMA = "0004"
 """The migration that this code needs, as Alembic names it."""
 
 WRITERS = 3

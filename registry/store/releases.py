@@ -43,6 +43,25 @@ class Rendition(NamedTuple):
     blob: Blob
 
 
+def _described(rendition: Rendition, name: str) -> dict[str, Any]:
+    """A file as the log names it."""
+    blob = rendition.blob
+    return {"name": name, "media_type": rendition.media_type, "size": blob.size, "sha256": blob.sha256}
+
+
+def _file_rows(release_id: int, renditions: Sequence[Rendition]) -> list[dict[str, Any]]:
+    return [
+        {
+            "release_id": release_id,
+            "format": rendition.format,
+            "media_type": rendition.media_type,
+            "size": rendition.blob.size,
+            "sha256": rendition.blob.sha256,
+        }
+        for rendition in renditions
+    ]
+
+
 _before = t.release.alias("before")
 EDITIONS = (
     select(
@@ -270,12 +289,7 @@ class Releases(Seals):
             follows = next((edition.number for edition in editions if edition.version == (corrects or base)), 0)
             log = Appending(connection, keys)
             seq = log.seq
-            described = {
-                "name": canonical_name,
-                "media_type": canonical.media_type,
-                "size": canonical.blob.size,
-                "sha256": canonical.blob.sha256,
-            }
+            described = _described(canonical, canonical_name)
             manifest = signing.manifest(
                 release,
                 seq=seq,
@@ -291,32 +305,12 @@ class Releases(Seals):
                 seq=log.seq,
                 issued=issued,
                 previous=log.previous,
-                files=[
-                    {
-                        "name": file_name(rendition),
-                        "media_type": rendition.media_type,
-                        "size": rendition.blob.size,
-                        "sha256": rendition.blob.sha256,
-                    }
-                    for rendition in renditions
-                ],
+                files=[_described(rendition, file_name(rendition)) for rendition in renditions],
             )
             log.add(others)
             write_states(connection, scheme, last.number if last else 0, number, release)
             release_id = connection.execute(select(func.coalesce(func.max(t.release.c.id), 0) + 1)).scalar_one()
-            connection.execute(
-                insert(t.file),
-                [
-                    {
-                        "release_id": release_id,
-                        "format": rendition.format,
-                        "media_type": rendition.media_type,
-                        "size": rendition.blob.size,
-                        "sha256": rendition.blob.sha256,
-                    }
-                    for rendition in (canonical, *renditions)
-                ],
-            )
+            connection.execute(insert(t.file), _file_rows(release_id, (canonical, *renditions)))
             deprecated = sum(concept.status == "deprecated" for concept in release.concepts.values())
             # The release row seals its concepts, so it comes last.
             connection.execute(
@@ -352,6 +346,32 @@ class Releases(Seals):
             return edition_of(
                 connection.execute(_EDITION, {"slug": nomenclature.slug, "version": release.version}).one()
             )
+
+    def add_renditions(
+        self,
+        release: Release,
+        keys: Keys,
+        renditions: Sequence[Rendition],
+        *,
+        issued: datetime,
+        file_name: Callable[[Rendition], str],
+    ) -> None:
+        """Add files in other formats to a release that is there: rows and a log entry of their own, in one transaction.
+
+        :raises NotFound: if there is no such release.
+        :raises Conflict: if it has one of these formats already.
+        :raises KeyRefused: if the keys can't sign.
+        """
+        slug, version = release.nomenclature.slug, release.version
+        release_id = self._release_id(slug, version)
+        with self.database.writing() as connection:
+            log = Appending(connection, keys)
+            kept = connection.execute(select(t.file.c.format).where(t.file.c.release_id == release_id)).scalars()
+            if twice := sorted({*kept} & {rendition.format for rendition in renditions}):
+                raise Conflict(f"{slug}@{version} has {', '.join(twice)} already")
+            files = [_described(rendition, file_name(rendition)) for rendition in renditions]
+            log.add(signing.renditions(release, seq=log.seq, issued=issued, previous=log.previous, files=files))
+            connection.execute(insert(t.file), _file_rows(release_id, renditions))
 
     def withdraw_release(self, slug: str, version: str, why: str, at: datetime, keys: Keys) -> Edition:
         """Say in the log, for all to see, that a release is faulty and why: it stays, and is no longer in force.

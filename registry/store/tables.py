@@ -227,6 +227,7 @@ local_code = _table(
     _text("label"),
     _text("parent_code"),
     _text("note"),
+    _text("frequency", server_default=""),
     PrimaryKeyConstraint("list_edition_id", "code"),
     sqlite_with_rowid=False,
 )
@@ -255,6 +256,9 @@ crosswalk_edition = _table(
     UniqueConstraint("crosswalk_id", "number"),
 )
 
+_RELATIONS = "relation IN ('exactMatch', 'closeMatch', 'broadMatch', 'narrowMatch', 'relatedMatch', 'noMatch')"
+_NO_MATCH = "(relation = 'noMatch') = (target_code = '')"
+
 mapping = _table(
     "mapping",
     _reference("crosswalk_edition_id", "crosswalk_edition.id", deferrable=True, initially="DEFERRED"),
@@ -266,13 +270,63 @@ mapping = _table(
     _integer("covers"),
     _text("weight"),
     _text("comment"),
+    _text("author", server_default=""),
+    _text("reviewer", server_default=""),
+    _text("date", server_default=""),
     PrimaryKeyConstraint("crosswalk_edition_id", "local_code", "target_code"),
-    CheckConstraint(
-        "relation IN ('exactMatch', 'closeMatch', 'broadMatch', 'narrowMatch', 'relatedMatch', 'noMatch')",
-        name="relation",
-    ),
-    CheckConstraint("(relation = 'noMatch') = (target_code = '')", name="no_match_has_no_target"),
+    CheckConstraint(_RELATIONS, name="relation"),
+    CheckConstraint(_NO_MATCH, name="no_match_has_no_target"),
     Index(None, "target_code", "crosswalk_edition_id", "local_code"),
+    sqlite_with_rowid=False,
+)
+
+draft_edition = _table(
+    "draft_edition",
+    Column("id", Integer, primary_key=True),
+    _reference("organisation_id", "organisation.id"),
+    _text("list_slug"),
+    _text("list_document"),
+    _reference("nomenclature_id", "nomenclature.id"),
+    _reference("release_id", "release.id"),
+    _integer("base"),
+    _text("valid_from"),
+    _text("author"),
+    _text("license"),
+    _integer("revision"),
+    _text("created"),
+    UniqueConstraint("organisation_id", "list_slug", "nomenclature_id"),
+)
+
+draft_code = _table(
+    "draft_code",
+    _reference("draft_edition_id", "draft_edition.id", ondelete="CASCADE"),
+    _text("code"),
+    _text("label"),
+    _text("parent_code"),
+    _text("note"),
+    _text("frequency"),
+    PrimaryKeyConstraint("draft_edition_id", "code"),
+    sqlite_with_rowid=False,
+)
+
+draft_mapping = _table(
+    "draft_mapping",
+    _reference("draft_edition_id", "draft_edition.id", ondelete="CASCADE"),
+    _text("local_code"),
+    _text("target_code"),
+    _text("relation"),
+    _text("justification"),
+    _text("confidence"),
+    _integer("covers"),
+    _text("weight"),
+    _text("comment"),
+    _text("author"),
+    _text("reviewer"),
+    _text("date"),
+    _text("stale_from"),
+    PrimaryKeyConstraint("draft_edition_id", "local_code", "target_code"),
+    CheckConstraint(_RELATIONS, name="relation"),
+    CheckConstraint(_NO_MATCH, name="no_match_has_no_target"),
     sqlite_with_rowid=False,
 )
 
@@ -412,6 +466,63 @@ notice = _table(
     _text("object"),
     _text("text"),
     _text("seen"),
+)
+
+# --- Those who follow ----------------------------------------------------------------------------------------------
+
+webhook = _table(
+    "webhook",
+    Column("id", Integer, primary_key=True),
+    _reference("organisation_id", "organisation.id"),
+    Column("person_id", Text, ForeignKey("person.id"), nullable=False),
+    Column("nomenclature_id", Integer, ForeignKey("nomenclature.id")),
+    _text("url"),
+    _text("kinds"),
+    _text("secret"),
+    _text("created"),
+    _text("disabled"),
+    _text("failing_since"),
+    _integer("slow"),
+    _integer("position"),
+    _integer("warned"),
+)
+
+delivery = _table(
+    "delivery",
+    Column("id", Integer, primary_key=True),
+    _reference("webhook_id", "webhook.id", ondelete="CASCADE"),
+    _text("event"),
+    _text("kind"),
+    _text("body"),
+    _text("created"),
+    _text("until"),
+    _text("state"),
+    _text("due"),
+    _text("attempts"),
+    CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
+    UniqueConstraint("webhook_id", "event"),
+    Index(None, "state", "due"),
+)
+
+warning = _table(
+    "warning",
+    Column("id", Integer, primary_key=True),
+    _text("key", unique=True),
+    _reference("nomenclature_id", "nomenclature.id"),
+    _text("at"),
+    _integer("codes"),
+    _text("document"),
+)
+
+pull = _table(
+    "pull",
+    _reference("organisation_id", "organisation.id"),
+    _reference("nomenclature_id", "nomenclature.id"),
+    _reference("release_id", "release.id"),
+    _text("day"),
+    _integer("count"),
+    PrimaryKeyConstraint("organisation_id", "nomenclature_id", "release_id", "day"),
+    Index(None, "nomenclature_id", "day"),
 )
 
 idempotency = _table(

@@ -1,0 +1,1 @@
+"""Other shapes of the same data, for software that already speaks another protocol; each thin over ``registry``."""
