@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import CodeType
+
 from flask import Flask
-from jinja2 import StrictUndefined
+from jinja2 import BytecodeCache, StrictUndefined
+from jinja2.bccache import Bucket
 
 from api import (
     caching,
@@ -60,7 +63,30 @@ OPENAPI = {
 }
 
 
-TEMPLATES = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+class _Compiled(BytecodeCache):
+    """Templates compiled once a process, however many applications there are in it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, CodeType]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give a template's code, if it is of the same source."""
+        checksum, code = self._known.get(bucket.key, ("", None))
+        bucket.code = code if checksum == bucket.checksum else None
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a template's code."""
+        if bucket.code is not None:
+            self._known[bucket.key] = bucket.checksum, bucket.code
+
+
+TEMPLATES = {
+    "autoescape": True,
+    "undefined": StrictUndefined,
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+    "bytecode_cache": _Compiled(),
+}
 """Everything is escaped, whatever the template is called, and a name that nobody gave is an error."""
 
 
