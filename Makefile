@@ -77,7 +77,7 @@ wheel-check: $(STAMP) ## Build the wheel from clean, compare it with the checkou
 	echo "Installing it alone"; \
 	sed -e '/^ *--hash/d' -e 's/ *\\$$//' requirements.lock >"$$work/constraints"; \
 	$(PYTHON) -m venv "$$work/venv"; \
-	"$$work/venv/bin/python" -m pip install -qq --no-compile --constraint "$$work/constraints" "$$work"/*.whl; \
+	"$$work/venv/bin/python" -m pip install -qq --constraint "$$work/constraints" "$$work"/*.whl; \
 	cd "$$work/elsewhere"; \
 	export SOCLE_DATA_DIR="$$work/elsewhere/data"; \
 	"$$work/venv/bin/socle" --version; \
@@ -99,7 +99,7 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@echo "Setting up the virtual environment in .venv"
 	@$(PYTHON) -m venv .venv
 	@echo "Installing the locked dependencies (a minute the first time)"
-	@$(BIN)/python -m pip install -qq --no-compile --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
