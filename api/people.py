@@ -15,7 +15,7 @@ from api.schemas import JournalEntrySchema, MeSchema, NewTokenSchema, PersonSche
 from api.schemas import listing as listing_schema
 from registry import access as registry_access
 from registry.access import MOST_DAYS, ROLES
-from registry.formats.document import token_document
+from registry.formats.document import notice_document, token_document
 from registry.signing import instant
 
 blueprint = Routes("people", __name__, description="People as opaque ids, their tokens, and the journal")
@@ -70,9 +70,7 @@ def me(query: dict[str, Any]) -> Response:
             "memberships": [
                 {"organisation": organisation, "role": role} for organisation, role in sorted(actor.memberships)
             ],
-            "notices": [
-                {"id": one.id, "at": instant(one.at), "object": one.object, "text": one.text} for one in notices
-            ],
+            "notices": [notice_document(one) for one in notices],
         }
     )
 

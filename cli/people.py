@@ -11,7 +11,7 @@ from cli import current, output
 from registry import access
 from registry.access import KINDS, MOST_DAYS, ROLES, Role
 from registry.crosswalks import AS_KIND, COLLEGES, Organisation
-from registry.formats.document import organisation_document, token_document
+from registry.formats.document import notice_document, organisation_document, token_document
 from registry.signing import instant
 
 _ROLE = click.Choice(ROLES)
@@ -228,7 +228,7 @@ def notices(seen: bool) -> None:
     found = registry.unseen_notices(actor.person)
     if seen and found:
         access.see_notices(registry, found[-1].id, actor=actor)
-    documents = [{"id": one.id, "at": instant(one.at), "object": one.object, "text": one.text} for one in found]
+    documents = [notice_document(one) for one in found]
     output.listing(documents, (f"{one['at']}  {one['text']}" for one in documents))
 
 

@@ -91,7 +91,7 @@ def a_vendor(folder: Path, database: Path, copy: Path) -> Iterator[Vendor]:
     with running(settings_for(folder)) as app:
         store = Store(f"sqlite:///{folder / 'socle.db'}", folder / "blobs")
         vendor = Vendor(app, store, copy)
-        app.wsgi_app_before, app.wsgi_app = app.wsgi_app, vendor  # type: ignore[attr-defined,method-assign,assignment]
+        app.wsgi_app_before, app.wsgi_app = app.wsgi_app, vendor  # type: ignore[attr-defined,method-assign,assignment]  # Put in place of theirs.
         with served(app) as vendor.url:
             yield vendor
         store.close()
@@ -296,7 +296,7 @@ def test_whatever_a_hostile_server_answers_is_refused_in_a_line_or_got_around(ve
     for name, (where, change, _) in HOSTILE.items():
         if "/diff" in where:
             continue
-        vendor.altered = lambda path, response, where=where, change=change: (  # type: ignore[misc]
+        vendor.altered = lambda path, response, where=where, change=change: (  # type: ignore[misc]  # Put in place of theirs.
             change(response) if where in path else response
         )
         outcomes[name] = vendor.sync()
@@ -309,7 +309,7 @@ def test_whatever_a_hostile_server_answers_is_refused_in_a_line_or_got_around(ve
         if "/diff" in where:
             shutil.rmtree(vendor.folder)
             shutil.copytree(vendor.folder.with_name("kept"), vendor.folder, symlinks=True)
-            vendor.altered = lambda path, response, where=where, change=change: (  # type: ignore[misc]
+            vendor.altered = lambda path, response, where=where, change=change: (  # type: ignore[misc]  # Put in place of theirs.
                 change(response) if where in path else response
             )
             outcomes[name] = vendor.sync()

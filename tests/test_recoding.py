@@ -500,9 +500,9 @@ def test_the_same_file_as_csv_parquet_and_workbook_recodes_alike_at_the_terminal
         f"TO '{tmp_path / 'd.parquet'}'"
     )
     workbook = openpyxl.Workbook()
-    workbook.active.append(["Suivi 2025"])  # type: ignore[union-attr]
+    workbook.active.append(["Suivi 2025"])  # type: ignore[union-attr]  # openpyxl says that a new workbook may have no sheet.
     for row in rows:
-        workbook.active.append(row)  # type: ignore[union-attr]
+        workbook.active.append(row)  # type: ignore[union-attr]  # openpyxl says that a new workbook may have no sheet.
     workbook.save(tmp_path / "d.xlsx")
     asked = ("--column", "aide", "--from", "dep-28/aides", "--to", "types-aide")
 
@@ -525,7 +525,7 @@ def test_the_same_file_as_csv_parquet_and_workbook_recodes_alike_at_the_terminal
     as_csv = cells_of((tmp_path / "o.csv").read_bytes(), ";")
     as_parquet = [[cell or "" for cell in row] for row in duckdb.execute(f"FROM '{tmp_path / 'o.parquet'}'").fetchall()]
     sheet = openpyxl.load_workbook(tmp_path / "o.xlsx").active
-    as_sheet = [[cell or "" for cell in row] for row in sheet.iter_rows(values_only=True)]  # type: ignore[union-attr]
+    as_sheet = [[cell or "" for cell in row] for row in sheet.iter_rows(values_only=True)]  # type: ignore[union-attr]  # openpyxl says that a new workbook may have no sheet.
     assert as_csv[1:] == as_parquet == as_sheet[1:]
     assert as_csv[0] == as_sheet[0]
     assert told[0]["output"]["sha256"] == hashlib.sha256((tmp_path / "o.csv").read_bytes()).hexdigest()

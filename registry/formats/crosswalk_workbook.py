@@ -35,7 +35,6 @@ ROLES = (
 """The columns of the workbook, in order."""
 
 SHEET = "Correspondances"
-_LONGEST = 1_048_575
 _WIDTHS = {"code": 16, "label": 40, "target_code": 50, "note": 40, "comment": 40, "justification": 32}
 _USUAL_WIDTH = 14
 _LISTS = {"relation": "relations", "target_code": "concepts", "covers": "oui", "justification": "justifications"}
@@ -83,7 +82,7 @@ def _write_rows(workbook: Any, crosswalk: Crosswalk, formats: Formats) -> None:
         if role in _HINTS:
             described |= {"input_title": HEADERS[role], "input_message": _HINTS[role]}
         if len(described) > 1:
-            sheet.data_validation(1, column, _LONGEST, column, described)
+            sheet.data_validation(1, column, spreadsheet.MOST_CONCEPTS, column, described)
     for column, role in enumerate(ROLES):
         sheet.write_string(0, column, HEADERS[role], formats.header)
     count = 0

@@ -29,7 +29,7 @@ from registry.signing import instant
 
 if TYPE_CHECKING:
     # They import Whoosh, which takes long; whoever has hits has loaded it already.
-    from registry.access import Token
+    from registry.access import Notice, Token
     from registry.candidates import Candidate
     from registry.crosswalks import Organisation
     from registry.search import Document, Hit, Why
@@ -397,6 +397,11 @@ def _kind(state: Mapping[str, Any]) -> LinkKind:
     if kind not in LINK_KINDS:
         raise ValueError(kind)
     return kind
+
+
+def notice_document(notice: Notice) -> dict[str, Any]:
+    """Something that a person was told, its instant in UTC."""
+    return {"id": notice.id, "at": instant(notice.at), "object": notice.object, "text": notice.text}
 
 
 def token_document(token: Token) -> dict[str, Any]:
