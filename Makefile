@@ -8,6 +8,8 @@ ROOMS := api cli nomenclatures registry
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Some machines set it: each start would then compile two hundred modules anew, which takes longer than all the rest.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -81,11 +82,14 @@ def _load(parent: int, target: str) -> Callable[..., Any]:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
+    gc.disable()  # As in `cli.main`; and what is there before the first request is out of all later rounds.
     module, _, factory = target.partition(":")
     # Granian would lose a signal that comes before the application is there, and kill the worker half a minute later.
     before = signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     application: Callable[..., Any] = getattr(import_module(module), factory)()
     signal.signal(signal.SIGTERM, before)
+    gc.freeze()
+    gc.enable()
     return application
 
 
