@@ -42,8 +42,8 @@ bench: $(STAMP) ## Measure time and memory at size
 relevance: $(STAMP) ## Measure how good search and candidates are, part by part, and list what fails
 	@$(BIN)/python -m benchmarks.relevance
 
-vocabularies: $(STAMP) ## Try the import on a folder of vocabularies, DIR=…: a line each, imported or refused and why
-	@$(BIN)/python -m benchmarks.vocabularies "$(DIR)"
+vocabularies: $(STAMP) ## Try the import on a folder of vocabularies, DIR=…: a line each, imported or refused and why; OPTIONS=--errors, …
+	@$(BIN)/python -m benchmarks.vocabularies "$(DIR)" $(OPTIONS)
 
 faults: $(STAMP) postgresql ## The fault tests at full length: kills and failing writes, hundreds of times
 	@SOCLE_FAULTS=full $(BIN)/python -m pytest -m faults -n 2 --dist worksteal
@@ -101,8 +101,9 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@echo "Setting up the virtual environment in .venv"
 	@$(PYTHON) -m venv .venv
 	@echo "Installing the locked dependencies (a minute the first time)"
-	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --no-compile --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib $(ROOMS) || true # On all cores; examples in packages need not compile.
 	@touch $@
 
 # The tests of signing in run a real OpenID provider, which is written for Node.
