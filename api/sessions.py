@@ -16,9 +16,10 @@ from werkzeug.exceptions import Forbidden, HTTPException, SecurityError
 from wtforms import ValidationError
 
 from api import current
-from registry import access, opening
-from registry.access import SESSION_LASTS, Actor, Session
+from registry import access, opening, sessions
+from registry.access import Actor
 from registry.errors import SocleError, Unauthenticated
+from registry.sessions import SESSION_LASTS, Session
 from registry.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def actor() -> Actor | None:
     if not secret or len(secret) > _LONGEST_SECRET:
         return None
     try:
-        found, g.session = access.session_actor(
+        found, g.session = sessions.session_actor(
             current.store(), secret, origin=access.network(request.remote_addr or ""), request=g.request_id
         )
     except Unauthenticated:
@@ -135,7 +136,7 @@ def check_meant() -> None:
 
 def begin(made: Session, response: Response) -> Response:
     """Let the browser keep a new session; what it had before, of this site's, is over."""
-    access.end_session(current.store(), request.cookies.get(COOKIE, "")[:_LONGEST_SECRET])
+    sessions.end_session(current.store(), request.cookies.get(COOKIE, "")[:_LONGEST_SECRET])
     session.clear()
     g.pop("csrf_token", None)
     response.set_cookie(

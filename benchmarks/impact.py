@@ -23,7 +23,7 @@ from registry import drafts
 from registry.crosswalks import CodeList, Organisation
 from registry.impact import Impact, impact
 from registry.model import Content, Link, Release
-from registry.store import Store
+from registry.store import Store, reach
 from registry.store import tables as t
 
 CONCEPTS = 1_000
@@ -87,6 +87,8 @@ def fill(store: Store, release: Release, mappings: int) -> None:
             write(connection, table, laid.rows(table))
         for index in later:
             index.create(connection)
+        connection.exec_driver_sql("ANALYZE")
+        reach.count_again(connection)
         connection.commit()
     if not store.database.is_sqlite:
         with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:

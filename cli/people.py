@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli import current, output
-from registry import access
+from registry import access, sessions
 from registry.access import KINDS, MOST_DAYS, ROLES, Role
 from registry.crosswalks import AS_KIND, COLLEGES, Organisation
 from registry.formats.document import notice_document, organisation_document, token_document
@@ -161,7 +161,7 @@ def erase(person: str) -> None:
 def sign_in(person: str) -> None:
     """Print a link by which a PERSON signs in on the pages: once, within a quarter of an hour."""
     registry = current.store()
-    secret = access.create_sign_in_link(registry, registry.person(person).id, actor=current.actor())
+    secret = sessions.create_sign_in_link(registry, registry.person(person).id, actor=current.actor())
     address = f"{current.settings().address}connexion?jeton={secret}"
     output.answer({"link": address}, [address])
 

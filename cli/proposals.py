@@ -43,7 +43,7 @@ def create(slug: str, **said: str) -> None:
 @click.option("--in", "slug", metavar="N", help="Only of this nomenclature.")
 @click.option("--code", help="Only of this concept.")
 @click.option("--state", type=click.Choice(PUBLIC_STATES), help="Only in this state.")
-@click.option("--held", is_flag=True, help="Those that wait to be confirmed, with the links to pass on; none other.")
+@click.option("--held", is_flag=True, help="Those that wait to be confirmed, with the addresses they came from.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many at most.")
 @output.json_option
 def list_proposals(slug: str | None, code: str | None, state: ProposalState | None, held: bool, limit: int) -> None:
@@ -53,9 +53,8 @@ def list_proposals(slug: str | None, code: str | None, state: ProposalState | No
         if slug or code or state:
             raise click.UsageError("--held stands alone")
         waiting = proposals.held(registry, actor=current.actor())
-        settings = current.settings()
-        documents = [{**proposal_document(one), "email": one.email, "link": link(settings, one)} for one in waiting]
-        output.listing(documents, (f"{one['id']}  {one['email']}  {one['link']}" for one in documents))
+        documents = [{**proposal_document(one), "email": one.email} for one in waiting]
+        output.listing(documents, (f"{one.email}  {_line(one)}" for one in waiting))
         return
     found, _ = registry.proposals(slug=slug, code=code, state=state, limit=limit)
     output.listing([proposal_document(one) for one in found], (_line(one) for one in found))
@@ -68,6 +67,16 @@ def list_proposals(slug: str | None, code: str | None, state: ProposalState | No
 def confirm(number: int, confirmation: str) -> None:
     """Make a proposal public that was held until its sender confirms it."""
     _answer(proposals.confirm(current.store(), number, confirmation, actor=current.actor()))
+
+
+@proposal.command("link")
+@_NUMBER
+@output.json_option
+def renew(number: int) -> None:
+    """Print another link that confirms a held proposal, once, to pass on; the one before is void."""
+    renewed = proposals.renew(current.store(), number, actor=current.actor())
+    address = link(current.settings(), renewed)
+    output.answer({**proposal_document(renewed), "email": renewed.email, "link": address}, [renewed.email, address])
 
 
 @proposal.command()

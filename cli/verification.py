@@ -42,12 +42,20 @@ def verify(target: str | None, database: bool, key: IO[bytes] | None, head: IO[b
     with _told():
         trust = verification.read_trust(key.read() if key else b"", head.read() if head else b"")
         found = list(_database(trust) if target is None else _verified(target, trust))
+    now = datetime.now(UTC)
     documents = [
-        {"name": name, "release": one.release or None, "entries": len(one.entries), "root": one.root}
+        {
+            "name": name,
+            "release": one.release or None,
+            "entries": len(one.entries),
+            "root": one.root,
+            "lastEntry": one.entries[-1]["issued"],
+            "stale": bool(verification.stale(one, now)),
+        }
         for name, one in found
     ]
-    rest = verification.summary(found[0][1], trust)[1:] if found else []
-    lines = [verification.summary(one, trust)[0] for _, one in found]
+    rest = verification.summary(found[0][1], trust, now)[1:] if found else []
+    lines = [verification.summary(one, trust, now)[0] for _, one in found]
     output.listing(documents, [*lines, *rest], rootKeys=list(found[0][1].root_keys) if found else [])
 
 
@@ -112,13 +120,17 @@ def log(verify_it: bool) -> None:
         output.listing([json.loads(entry) for entry in entries], (entry.decode() for entry in entries))
         return
     entries = doctor.entries(registry)
-    head, root = signing.FIRST, verification.Tree().root().hex()
+    head, root, warning = signing.FIRST, verification.Tree().root().hex(), ""
     if entries:
         with _told():
-            root = doctor.verified_log(registry, Trust()).root
-        head = signing.sha256(entries[-1])
-    lines = [f"journal vérifié : {len(entries)} entrées, tête {head}, racine {root}"]
-    output.answer({"entries": len(entries), "head": head, "root": root}, lines)
+            verified = doctor.verified_log(registry, Trust())
+        head, root, warning = (
+            signing.sha256(entries[-1]),
+            verified.root,
+            verification.stale(verified, datetime.now(UTC)),
+        )
+    lines = [f"journal vérifié : {len(entries)} entrées, tête {head}, racine {root}", *([warning] if warning else [])]
+    output.answer({"entries": len(entries), "head": head, "root": root, "stale": bool(warning)}, lines)
 
 
 # --- Keys -----------------------------------------------------------------------------------------------------------

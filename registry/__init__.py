@@ -13,7 +13,8 @@
 ``remote``                what another registry shows to a verifier
 ``feed``                  what changed since, and a release made from the one before and what changed
 ``mirror``                the vendor's side: a verified copy of a registry in a folder, kept in step
-``access``                who may do what: organisations, people, roles, tokens, sessions; the journal of it
+``access``                who may do what: organisations, people, roles, tokens; the journal of it
+``sessions``              signing in on the pages
 ``drafts``                preparing a release: a draft is a base release plus what changes
 ``merging``               two changes of one state brought together, and what clashes
 ``votes``                 what votes come to, by the rules of a nomenclature; pure functions

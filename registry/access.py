@@ -169,7 +169,7 @@ _TOLD = "the refusal is in the journal"
 """Noted on a refusal once it is written down: what it passes through on its way out need not write it again."""
 
 
-def _object(kind: str, name: str) -> str:
+def object_of(kind: str, name: str) -> str:
     """What is acted on, as the journal calls it: somebody might send a name or an address in the place of an id."""
     return f"{kind} {name}" if SLUG.fullmatch(name) else kind
 
@@ -224,7 +224,7 @@ def create_organisation(store: Store, organisation: Organisation, *, actor: Acto
     :raises Invalid: with every field that is refused.
     :raises Conflict: if the slug is taken.
     """
-    with acting(store, actor, "organisation.write", _object("organisation", organisation.slug)) as act:
+    with acting(store, actor, "organisation.write", object_of("organisation", organisation.slug)) as act:
         refuse_problems(_organisation_problems(organisation))
         with suppress(NotFound):
             store.organisation(organisation.slug)
@@ -241,7 +241,7 @@ def change_organisation(store: Store, slug: str, changes: Mapping[str, Any], *, 
     :raises NotFound: if there is no such organisation.
     :raises Invalid: with every field that is refused.
     """
-    with acting(store, actor, "organisation.write", _object("organisation", slug)) as act:
+    with acting(store, actor, "organisation.write", object_of("organisation", slug)) as act:
         before = store.organisation(slug)
         derived = {"college": AS_KIND} if before.college == college_of(before.kind) else {}
         after = replace(before, **{**derived, **changes, "slug": slug})
@@ -343,7 +343,7 @@ def create_person(store: Store, name: str, email: str = "", *, actor: Actor) -> 
     :raises Conflict: if the address is another person's.
     """
     with acting(store, actor, "person.write") as act:
-        person = _new_person(name, email)
+        person = new_person(name, email)
         store.add_person(person)
         act.object, act.after = f"person {person.id}", "created"
     return person
@@ -364,7 +364,7 @@ def erase(store: Store, person: str, *, actor: Actor) -> None:
     :raises NotFound: if there is no such person.
     :raises Conflict: if nobody would be left to administer the registry.
     """
-    with acting(store, actor, "person.write", _object("person", person)) as act:
+    with acting(store, actor, "person.write", object_of("person", person)) as act:
         store.erase_person(person, _now())
         _keep_an_administrator(store)
         act.after = "erased"
@@ -375,7 +375,7 @@ def join(store: Store, person: str, organisation: str, role: Role, *, actor: Act
 
     :raises NotFound: if there is no such person or organisation.
     """
-    with acting(store, actor, "person.write", _object("person", person), organisation=organisation) as act:
+    with acting(store, actor, "person.write", object_of("person", person), organisation=organisation) as act:
         if store.person(person).erased:
             raise NotFound("person", person)
         act.after = role
@@ -388,7 +388,7 @@ def leave(store: Store, person: str, organisation: str, role: Role, *, actor: Ac
     :raises NotFound: if they do not have it.
     :raises Conflict: if nobody would be left to administer the registry.
     """
-    with acting(store, actor, "person.write", _object("person", person), organisation=organisation) as act:
+    with acting(store, actor, "person.write", object_of("person", person), organisation=organisation) as act:
         store.remove_membership(person, organisation, role)
         if not store.memberships(person):
             store.end_sessions(person)
@@ -408,7 +408,7 @@ def first_administrator(store: Store, name: str = "") -> tuple[Person, bool]:
         # Another process may have been first, until the transaction began.
         if store.administrators():
             return store.person(store.administrators()[0]), False
-        person = _new_person(name or FIRST_NAME, "")
+        person = new_person(name or FIRST_NAME, "")
         store.add_person(person)
         try:
             store.organisation(COMMITTEE)
@@ -459,7 +459,11 @@ def see_notices(store: Store, last: int, *, actor: Actor) -> int:
     return count
 
 
-def _new_person(name: str, email: str) -> Person:
+def new_person(name: str, email: str) -> Person:
+    """A person under a new id, not kept yet.
+
+    :raises Invalid: if the name or the address is refused.
+    """
     problems = []
     if fault := text_fault(name, limit=200):
         problems.append(Problem("person_is_sound", fault, (), "name", "", "un nom"))
@@ -528,7 +532,7 @@ def create_token(
     :raises Forbidden: if it would be another person's, or carry more than the actor does.
     :raises Invalid: if the person lacks a role, or the days are none or more than a year.
     """
-    with acting(store, actor, "token.create", _object("person", person), organisation=organisation) as act:
+    with acting(store, actor, "token.create", object_of("person", person), organisation=organisation) as act:
         local = actor.door == "terminal" and "administrator" in actor.roles
         if not local and (person != actor.person or not {(organisation, role) for role in roles} <= actor.memberships):
             raise Forbidden("token.create", tuple(roles), organisation)
@@ -549,7 +553,7 @@ def tokens(store: Store, person: str, *, actor: Actor) -> list[Token]:
     :raises Forbidden: if the actor is neither.
     """
     operation = "self.read" if person == actor.person else "person.read"
-    with refusing(store, actor, operation, _object("person", person)):
+    with refusing(store, actor, operation, object_of("person", person)):
         return store.tokens(person)
 
 
@@ -622,146 +626,3 @@ def _token_problems(token: Token, store: Store, last: date) -> Iterator[Problem]
             yield problem("roles", "la personne n'a pas ce rôle dans cet organisme", role, "un rôle de la personne")
     if token.label and (fault := text_fault(token.label, limit=100)):
         yield problem("label", fault, "", "un texte d'une ligne")
-
-
-# --- Signing in ----------------------------------------------------------------------------------------------------
-
-LINK_LASTS = timedelta(minutes=15)
-SESSION_LASTS = timedelta(hours=12)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A person who is signed in: ``secret`` is what their browser keeps, of which the registry keeps the SHA-256.
-
-    ``id_token`` is what the identity provider said of them, to be shown to it when they sign out.
-    """
-
-    secret: str
-    person: str
-    id_token: str = ""
-
-
-def create_sign_in_link(store: Store, person: str, *, actor: Actor) -> str:
-    """Make the secret of a link by which a person signs in once, within a quarter of an hour.
-
-    On the machine itself an administrator makes one for anybody; over the network nobody does, since it would let them
-    act as another.
-
-    :raises NotFound: if there is no such person, or they were erased.
-    :raises Forbidden: if the actor does not administer the registry on its machine.
-    """
-    with acting(store, actor, "person.write", _object("person", person)) as act:
-        if actor.door != "terminal":
-            raise Forbidden("person.write", ("administrator",))
-        if store.person(person).erased:
-            raise NotFound("person", person)
-        secret = secrets.token_urlsafe(32)
-        store.add_sign_in_link(signing.sha256(secret.encode()), person, _now() + LINK_LASTS)
-        act.after = "sign-in link"
-    return secret
-
-
-def sign_in(store: Store, secret: str, *, origin: str = "", request: str = "") -> Session:
-    """Begin a session by a link that was printed; the link is used up.
-
-    :raises Unauthenticated: if the link is unknown, used or over.
-    """
-    with store.at_once():
-        person = store.use_sign_in_link(_hashed(secret), _now())
-        if not person:
-            raise Unauthenticated("the sign-in link is unknown, used or over")
-        return _new_session(store, person, "", "link", origin, request)
-
-
-def sign_in_as(
-    store: Store,
-    subject: str,
-    *,
-    name: str,
-    email: str,
-    siret: str,
-    id_token: str,
-    origin: str = "",
-    request: str = "",
-) -> Session:
-    """Begin a session for whom an identity provider vouches; the first time, they are made known.
-
-    A person who comes for the first time proposes for the organisations of that SIRET; where there are none, they read.
-    An address that is another person's is left to that person: nobody becomes another by an address.
-    """
-    with store.at_once():
-        person = store.person_of_subject(subject)
-        if person is None:
-            person = _provided(store, subject, name, email)
-            store.add_person(person)
-            actor = Actor(person.id, door="provider", origin=origin, request=request)
-            store.add_journal_entry("action", actor, "person.write", f"person {person.id}", after="created")
-            for organisation in store.organisations() if siret else ():
-                if organisation.siret == siret:
-                    store.add_membership(person.id, organisation.slug, "proposer")
-                    store.add_journal_entry(
-                        "action",
-                        actor,
-                        "person.write",
-                        f"person {person.id}",
-                        organisation=organisation.slug,
-                        after="proposer",
-                    )
-        return _new_session(store, person.id, id_token, "provider", origin, request)
-
-
-def refuse_sign_in(store: Store, reason: str, *, origin: str = "", request: str = "") -> None:
-    """Write down that somebody whom an identity provider sent was not signed in, and why."""
-    store.add_refusal(Actor(door="provider", origin=origin, request=request), "session.create", reason)
-
-
-def session_actor(store: Store, secret: str, *, origin: str = "", request: str = "") -> tuple[Actor, Session]:
-    """Who acts by a session, in all of their roles, and the session.
-
-    :raises Unauthenticated: if it is unknown or over.
-    """
-    found = store.session(_hashed(secret), _now())
-    if found is None:
-        raise Unauthenticated("the session is unknown or over")
-    person, document = found
-    actor = actor_of(store, person, door=BY_SESSION, origin=origin, request=request)
-    return actor, Session(secret, person, document)
-
-
-def sign_out(store: Store, session: Session, *, actor: Actor) -> None:
-    """End a session."""
-    with acting(store, actor, "session.end", f"person {session.person}") as act:
-        store.end_session(_hashed(session.secret))
-        act.after = "signed out"
-
-
-def end_session(store: Store, secret: str) -> None:
-    """End a session that another takes the place of, if there is one."""
-    if secret:
-        store.end_session(_hashed(secret))
-
-
-def _new_session(store: Store, person: str, id_token: str, door: str, origin: str, request: str) -> Session:
-    now, secret = _now(), secrets.token_urlsafe(32)
-    store.add_session(_hashed(secret), person, now, now + SESSION_LASTS, id_token)
-    actor = Actor(person, door=door, origin=origin, request=request)
-    store.add_journal_entry("action", actor, "session.create", f"person {person}", after="signed in")
-    return Session(secret, person, id_token)
-
-
-def _provided(store: Store, subject: str, name: str, email: str) -> Person:
-    """A new person as an identity provider describes them; what it says and we refuse is left out."""
-    email = email.lower()
-    if email_fault(email):
-        email = ""
-    if email:
-        with suppress(NotFound):
-            store.person(email)
-            email = ""
-    named = "" if text_fault(name, limit=200) else name
-    return replace(_new_person(named or "Sans nom", email), subject=subject)
-
-
-def _hashed(secret: str) -> str:
-    return signing.sha256(secret.encode("utf-8", "replace"))

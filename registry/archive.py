@@ -6,17 +6,25 @@ every file of the release, and the verifier itself: so it is the same bytes when
 
 from __future__ import annotations
 
+import hashlib
+import os
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, NamedTuple
 
 import orjson
 
 from registry import verification
-from registry.errors import NotFound
+from registry.errors import Busy, Damaged, NotFound
 from registry.model import preferred
 from registry.publishing import file_name
 from registry.store import Store
+from registry.store.blobs import Blob, Blobs
 from registry.store.seals import Sealed
 
 
@@ -29,6 +37,9 @@ class Archive(NamedTuple):
 
 
 ARCHIVE = Archive()
+
+KEPT_BYTES = 1 << 30
+"""How much disk the archives take that are kept."""
 
 _READ_ME = """{title}, version {version}
 {iri}
@@ -60,6 +71,66 @@ def write(store: Store, slug: str, version: str, out: IO[bytes]) -> None:
     sums = verification.sums(members, lambda name: members[name]())
     members[verification.SUMS] = lambda: sums
     verification.write_zip(out, members, lambda name: members[name]())
+
+
+def kept(store: Store, slug: str, version: str) -> tuple[Blob, IO[bytes]]:
+    """The archive of a release, to be read and closed: written when it is first asked for, then kept on disk.
+
+    Those that were not asked for the longest go where they are more than ``KEPT_BYTES`` together. Where there is no
+    room, or nothing may be written, it is made for this time alone.
+
+    :raises NotFound: if there is no such release, or its log was never signed.
+    :raises Damaged: if the bytes of a file are not those that were published.
+    """
+    archives = Blobs(store.blobs.folder / "archives")
+    name = archives.folder / _identity(store, slug, version)
+    with suppress(OSError, ValueError, Damaged):
+        blob = _named(name)
+        stream = archives.path(blob).open("rb")
+        with suppress(OSError):
+            os.utime(name)
+        return blob, stream
+    made = TemporaryFile()  # noqa: SIM115 -- whoever asked closes it.
+    write(store, slug, version, made)
+    size = made.tell()
+    made.seek(0)
+    blob = Blob(hashlib.file_digest(made, "sha256").hexdigest(), size)
+    made.seek(0)
+    with suppress(OSError, Busy):
+        archives.write(iter(partial(made.read, 1 << 20), b""))
+        unfinished = name.with_name(f"{name.name}.{os.getpid()}.{threading.get_ident()}")
+        unfinished.write_text(f"{blob.sha256} {blob.size}\n")
+        unfinished.replace(name)
+        _forget_oldest(archives)
+    made.seek(0)
+    return blob, made
+
+
+def _identity(store: Store, slug: str, version: str) -> str:
+    """What an archive follows from: the log as far as its release, whose entry stands for it, the files, and ours."""
+    edition = store.edition(slug, version)
+    entry = store.sealed_entries(edition.seq - 1, limit=1)[0]
+    files = [(one.format, one.blob.sha256) for one in store.renditions(slug, version)]
+    own = (_READ_ME.encode(), resources.files("registry").joinpath("verification.py").read_bytes())
+    parts = [entry.entry, entry.envelope, orjson.dumps(sorted(files)), *own]
+    return verification.sha256(b"".join(verification.sha256(part).encode() for part in parts))
+
+
+def _forget_oldest(archives: Blobs) -> None:
+    """Remove the archives beyond those that were asked for last and fit."""
+    names = [path for path in archives.folder.iterdir() if path.is_file()]
+    room = KEPT_BYTES
+    for name in sorted(names, key=lambda path: path.stat().st_mtime, reverse=True):
+        blob = _named(name)
+        room -= blob.size
+        if room < 0:
+            name.unlink(missing_ok=True)
+            archives.remove(blob)
+
+
+def _named(name: Path) -> Blob:
+    sha256, size = name.read_text().split()
+    return Blob(sha256, int(size))
 
 
 def _members(store: Store, slug: str, version: str) -> dict[str, Callable[[], bytes]]:

@@ -72,7 +72,7 @@ def propose(
     email = "" if actor.person else email.strip().lower()
     proposal = Proposal(0, slug, code.strip(), what, why, legal_basis, now, "received", actor.person, email)
     if not actor.person:
-        proposal = replace(proposal, state="held", confirmation=secrets.token_urlsafe(32))
+        proposal = _confirmable(replace(proposal, state="held"))
     with acting(store, actor, "proposal.create", f"nomenclature {slug}"[:100]) as act:
         store.nomenclature(slug)
         refuse(_problems(store, proposal))
@@ -95,8 +95,8 @@ def confirm(store: Store, number: int, confirmation: str = "", *, actor: Actor) 
     with acting(store, actor, "proposal.confirm", f"proposal {number}") as act:
         proposal = store.proposal(number)
         decides = bool({"editor", "secretary"} & actor.roles)
-        right = hmac.compare_digest(proposal.confirmation.encode(), confirmation.encode("utf-8", "replace"))
-        if not (decides or (proposal.confirmation and right)):
+        given = signing.sha256(confirmation.encode("utf-8", "replace"))
+        if not (decides or hmac.compare_digest(proposal.confirmation_sha256.encode(), given.encode())):
             raise NotFound("proposal", str(number))
         after = proposal
         if proposal.state == "held":
@@ -104,6 +104,28 @@ def confirm(store: Store, number: int, confirmation: str = "", *, actor: Actor) 
             store.change_proposal(after)
         act.before, act.after = proposal.state, after.state
     return after
+
+
+def renew(store: Store, number: int, *, actor: Actor) -> Proposal:
+    """Give a held proposal another confirmation, for the secretary to pass on; the one before confirms nothing more.
+
+    :raises NotFound: if there is no such proposal.
+    :raises Conflict: if it is not held.
+    """
+    with acting(store, actor, _DECIDE, f"proposal {number}") as act:
+        proposal = store.proposal(number)
+        if proposal.state != "held":
+            raise Conflict(f"proposal {number} is {proposal.state}")
+        after = _confirmable(proposal)
+        store.change_proposal(after)
+        act.before, act.after = proposal.state, "held, link renewed"
+    return after
+
+
+def _confirmable(proposal: Proposal) -> Proposal:
+    """A proposal with a new secret that confirms it."""
+    secret = secrets.token_urlsafe(32)
+    return replace(proposal, confirmation=secret, confirmation_sha256=signing.sha256(secret.encode()))
 
 
 def study(store: Store, number: int, *, actor: Actor) -> Proposal:
@@ -145,7 +167,7 @@ def _decide(
             _check_draft(store, proposal, draft)
         if state == "declined" and (fault := text_fault(reason, limit=REASON_LENGTH, lines=True)):
             refuse([_problem("reason", fault, "", "un motif, qui sera public")])
-        decided = {} if state == "studied" else {"email": "", "confirmation": ""}
+        decided = {} if state == "studied" else {"email": "", "confirmation_sha256": ""}
         changes: dict[str, Any] = {"state": state, "draft": draft, "reason": reason, **decided}
         after = replace(proposal, **changes)
         store.change_proposal(after)
@@ -176,7 +198,7 @@ def seen(store: Store, number: int) -> Proposal:
 
 
 def held(store: Store, *, actor: Actor) -> list[Proposal]:
-    """What waits to be confirmed, with addresses and confirmations, for the secretary to pass on.
+    """What waits to be confirmed, with the addresses that it came from.
 
     :raises Forbidden: if the actor does not decide on proposals.
     """
@@ -227,7 +249,7 @@ def _problem(field: str, message: str, value: str, accepted: str) -> Problem:
 def confirmation_mail(settings: Settings, proposal: Proposal) -> None:
     """Send the link that confirms a held proposal to its sender.
 
-    :raises Busy: if it can't be sent; the secretary finds the link by ``socle proposal list --held``.
+    :raises Busy: if it can't be sent; the secretary then makes another link (``renew``).
     """
     mail.send(
         settings, proposal.email, f"Confirmez votre demande {proposal.id}", _MAIL.format(link=link(settings, proposal))
@@ -235,7 +257,7 @@ def confirmation_mail(settings: Settings, proposal: Proposal) -> None:
 
 
 def link(settings: Settings, proposal: Proposal) -> str:
-    """The address that confirms a held proposal."""
+    """The address that confirms a held proposal, just after it was made or renewed."""
     return f"{settings.address}demandes/confirmer?{urlencode({'demande': proposal.id, 'jeton': proposal.confirmation})}"
 
 

@@ -18,6 +18,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -412,10 +413,20 @@ def read_trust(key: bytes = b"", head: bytes = b"") -> Trust:
         return Trust(keyids, (), head)
 
 
-def summary(found: Verified, trust: Trust) -> list[str]:
+def stale(found: Verified, now: datetime) -> str:
+    """That a log's head is older than 30 days, by its last entry, in French; empty if it is not. It is no refusal."""
+    with _about("journal"):
+        last = found.entries[-1]["issued"]
+        old = now - datetime.fromisoformat(last) > timedelta(days=30)
+        since = f"tête du journal : sa dernière entrée est du {last[:10]}, il y a plus de 30 jours"
+        return f"{since} ; le registre en a peut-être de plus récentes" if old else ""
+
+
+def summary(found: Verified, trust: Trust, now: datetime) -> list[str]:
     """What was verified, in French, a line each; and the root keys to compare, where nothing was given to trust."""
     lines = [f"vérifié : {found.release or 'journal'}, {len(found.entries)} entrées, racine {found.root}"]
     compare = [] if trust.keyids or trust.key_sets else found.root_keys
+    lines += [warning] if (warning := stale(found, now)) else []
     return [*lines, *(f"clé racine, à comparer à celle que le registre annonce : {keyid}" for keyid in compare)]
 
 
@@ -433,7 +444,7 @@ def main() -> int:
         parser.error(str(error))
     try:
         trust = read_trust(key, head)
-        sys.stdout.write("\n".join(summary(verify_archive(given.archive, trust), trust)) + "\n")
+        sys.stdout.write("\n".join(summary(verify_archive(given.archive, trust), trust, datetime.now(UTC))) + "\n")
     except (Unverified, OSError) as error:
         sys.stderr.write(f"NON VÉRIFIÉ : {error}\n")
         return 1

@@ -22,7 +22,7 @@ from registry.crosswalks import LocalCode
 from registry.errors import NotFound
 from registry.impact import impact, successors
 from registry.model import Concept, Content, Release
-from registry.store import Store
+from registry.store import Store, migrate
 from registry.store.impact import Use
 from tests.conftest import running, settings_for
 from tests.factories import (
@@ -248,6 +248,31 @@ def test_a_successor_declared_in_an_earlier_release_counts() -> None:
     found = successors(change_set(before, state).changes, state)
 
     assert found == {"A": "B"}
+
+
+def test_a_registry_of_before_is_counted_when_it_is_migrated(store: Store, base: Release, database_url: str) -> None:
+    mapped(store, "dep-71", {"1": ["A", "B"], "2": ["A"], "3": [""]})
+    mapped(store, "dep-71", {"1": ["A", "B"], "2": ["A"], "3": ["C"], "4": ["C"], "5": ["C"]})
+    mapped(store, "dep-71", {"1": ["D", "A"], "2": ["D", "A"], "3": ["E"]}, code_list="iodas")
+    mapped(store, "ccas-1", {"1": ["E", "D"]}, nomenclature="mesures")
+    mapped(store, "ccas-2", {})
+    draft = a_draft_of(store, base, {"A": "replaced", "B": "split", "C": "moved", "D": "deprecated"})
+    before = impact(store, draft)
+    with store.database.writing() as connection:
+        for statement in ("DROP TABLE reach", "DROP TABLE target", "UPDATE alembic_version SET version_num = '0004'"):
+            connection.exec_driver_sql(statement)
+
+    migrate(database_url)
+
+    assert before.total == Use(1, 2, 10, 7, 6)
+    assert impact(store, draft) == before
+    mapped(store, "dep-71", {"1": ["B"]})
+    mapped(store, "ccas-2", {"1": ["A", "E"]}, code_list="iodas")
+    total, by_code, _ = counted(store, {"A": "replaced", "B": "split", "C": "moved", "D": "deprecated"})
+    assert impact(store, draft).total == total
+    assert store.uses_by_code("aides", CODES[:4]) == {
+        code: replace(use, by_hand=0) for code, use in by_code.items() if use.mappings
+    }
 
 
 def test_only_the_last_edition_of_a_crosswalk_counts(store: Store, base: Release) -> None:

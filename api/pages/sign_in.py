@@ -10,6 +10,7 @@ from flask import Blueprint, Response, g, redirect, request, session, url_for
 from api import access, current, sessions
 from api.pages.rendering import form
 from registry import access as registry_access
+from registry import sessions as registry_sessions
 from registry.errors import NotFound, Unauthenticated
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def sign_in() -> Response:
 def use_link() -> Response:
     """Sign in by a printed link, once."""
     try:
-        made = registry_access.sign_in(current.store(), request.form.get("jeton", "")[:100], **_from())
+        made = registry_sessions.sign_in(current.store(), request.form.get("jeton", "")[:100], **_from())
     except Unauthenticated:
         return _page(422, error="Ce lien a déjà servi, ou n’est plus valable. Demandez-en un autre.")
     return sessions.begin(made, _to(_next(request.form.get("suite", ""))))
@@ -79,9 +80,9 @@ def from_provider() -> Response:
         found = provider.finish(_address("pages.from_provider"), kept, given)
     except Refused as refusal:
         _log.warning("sign-in refused: %s", refusal.reason)
-        registry_access.refuse_sign_in(current.store(), refusal.reason, **_from())
+        registry_sessions.refuse_sign_in(current.store(), refusal.reason, **_from())
         return _page(403, error=f"{provider.name} n’a pas confirmé cette connexion. Recommencez.")
-    made = registry_access.sign_in_as(
+    made = registry_sessions.sign_in_as(
         current.store(),
         found.subject,
         name=found.name,
@@ -97,7 +98,7 @@ def sign_out() -> Response:
     """End the session here, and offer to end the provider's too."""
     found, provider, elsewhere = sessions.signed_in(), sessions.provider(), ""
     if found is not None:
-        registry_access.sign_out(current.store(), found, actor=access.actor())
+        registry_sessions.sign_out(current.store(), found, actor=access.actor())
         if provider is not None and found.id_token:
             elsewhere = provider.end(found.id_token, _address("pages.signed_out"))
     g.session = None

@@ -31,6 +31,8 @@ const signed = (data, signatures, keyids, keys, least) => {
   for (const [id, sig] of signatures) need(keyids.includes(id) && verify(null, data, keys[id], sig), `signature fausse ou d'une autre clé, ${id}`);
   need(least >= 1 && new Map(signatures).size >= least && new Map(signatures).size === signatures.length, `il y faut ${least} clé(s) différentes`);
 };
+const roleIn = ({ keys, revoked }) => ({ keyids, threshold, ...others }) => Number.isInteger(threshold) && threshold >= 1 && threshold <= keyids.length
+  && !Object.keys(others).length && keyids.every((id, at) => Object.hasOwn(keys, id) && !Object.hasOwn(revoked, id) && (!at || keyids[at - 1] < id));
 const root = (nodes, half = 2 ** Math.ceil(Math.log2(nodes.length) - 1)) => nodes.length === 1 ? nodes[0]
   : sha(Buffer.of(1), root(nodes.slice(0, half)), root(nodes.slice(half)));
 
@@ -41,18 +43,18 @@ while (names.includes(`keys/${sets.length + 1}.json`)) {
   need(set.type === "keys" && set.form === 1 && set.version === version && set.previous === before.digest, "n'est pas à sa place");
   need(set.registry === before.registry && Object.entries(before.revoked).every(([id, seq]) => set.revoked[id] === seq), "ne suit pas le précédent");
   for (const [id, { keytype, scheme, public: der }] of Object.entries(set.keys)) {
-    need(keytype === "ed25519" && scheme === "ed25519" && hex(base64(der)) === id, `clé refusée, ${id}`);
     set.keys[id] = createPublicKey({ key: base64(der), format: "der", type: "spki" });
+    need([keytype, scheme, set.keys[id].asymmetricKeyType].every((one) => one === "ed25519") && hex(base64(der)) === id, `clé refusée, ${id}`);
   }
+  need(Object.keys(set).sort().join() === "form,keys,previous,registry,revoked,roles,type,version" && Object.keys(set.roles).sort().join() === "publication,root"
+    && Object.values(set.roles).every(roleIn(set)) && Object.values(set.revoked).every((seq) => Number.isInteger(seq) && seq >= 1), "rôle ou révocation mal formés");
   const roots = [before.roles.root, set.roles.root], keyids = roots.flatMap((role) => role.keyids), keys = { ...before.keys, ...set.keys };
   signed(pae, signatures, keyids, keys, 1);
   for (const role of roots) signed(pae, signatures.filter(([id]) => role.keyids.includes(id)), keyids, keys, role.threshold);
   sets.push({ ...set, digest: hex(body) });
 }
-
 const entries = lines(read("log.jsonl")), envelopes = lines(read("signatures.jsonl")), log = [], seen = {};
-thing = "log.jsonl et signatures.jsonl";
-need(entries.length === envelopes.length, `${entries.length} entrées, ${envelopes.length} enveloppes`);
+thing = "log.jsonl et signatures.jsonl", need(entries.length === envelopes.length, `${entries.length} entrées, ${envelopes.length} enveloppes`);
 let now = 0, previous = FIRST; // Which key set is in force; what the next entry says of the one before.
 const published = (data, signatures, seq, { keyids, threshold } = sets[now].roles.publication) => {
   for (const [id] of signatures) need(!(sets.at(-1).revoked[id] <= seq), `clé révoquée, ${id}`);
@@ -71,11 +73,9 @@ for (let seq = 1; seq <= entries.length; seq++) {
   if (type === "keys") need(sets[++now]?.digest === found.sha256 && found.key_set_version === now + 1, "nomme un autre jeu de clés");
   thing = `signature de l'entrée ${seq}`;
   published(pae, signatures, seq);
-  log.push((seen[`${type} ${name}`] = found));
-  previous = hex(body);
+  log.push((seen[`${type} ${name}`] = found)), previous = hex(body);
 }
-thing = `jeu de clés ${now + 2}`;
-need(now + 1 === sets.length, "le journal ne le nomme pas");
+thing = `jeu de clés ${now + 2}`, need(now + 1 === sets.length, "le journal ne le nomme pas");
 const [, origin, size, top, heads] = NOTE.exec(utf8(read("checkpoint", "tête du journal"))) ?? [];
 need(origin === `${sets[0].registry.split("://")[1]}log` && Number(size) === log.length, "d'un autre journal");
 need(base64(top).equals(root(entries.map((entry) => sha(Buffer.of(0), entry)))), "sa racine n'est pas celle des entrées");
@@ -86,8 +86,7 @@ published(Buffer.from(`${origin}\n${size}\n${top}\n`), noted.map(([data]) => [by
 
 const { type, nomenclature, version } = log.at(-1), own = log.filter((one) => one.nomenclature === nomenclature && one.version === version);
 const manifest = own[0], files = own.flatMap((one) => one.files ?? []), known = [...LAYOUT, ...sets.map((set) => `keys/${set.version}.json`), ...files.map((one) => one.name)];
-thing = "log.jsonl";
-need(type === "renditions" && files.every((one) => /^nomenclature\.[a-z0-9.-]+$/.test(one.name)), "ne finit pas par les fichiers d'une version");
+thing = "log.jsonl", need(type === "renditions" && files.every((one) => /^nomenclature\.[a-z0-9.-]+$/.test(one.name)), "ne finit pas par les fichiers d'une version");
 for (const name of new Set([...known, ...names])) need(names.includes((thing = name)) && known.includes(name), "absent de l'archive, ou de trop");
 for (const { name, size, sha256 } of files) need(read(name).length === size && hex(read(name)) === sha256, "n'est pas ce que le journal nomme");
 const data = read("nomenclature.nt"), triples = lines(data), CONCEPT = "#type> <http://www.w3.org/2004/02/skos/core#Concept> .";
@@ -96,4 +95,5 @@ need(triples.every((line, at) => !at || Buffer.compare(triples[at - 1], line) < 
 need(triples.filter((line) => line.toString().endsWith(CONCEPT)).length === manifest.concepts, "n'a pas autant de concepts que le manifeste en signe");
 const sums = names.filter((name) => name !== "SHA256SUMS").sort().map((name) => `${hex(read(name))}  ${name}\n`).join("");
 need(read("SHA256SUMS").equals(Buffer.from(sums)), "n'est pas de ces fichiers");
-console.log(`vérifié : ${nomenclature}@${version}, ${log.length} entrées`);
+const day = log.at(-1).issued.slice(0, 10), old = Date.now() - Date.parse(day) > 31 * 864e5 ? `\ntête du journal : sa dernière entrée est du ${day}, il y a plus de 30 jours` : "";
+console.log(`vérifié : ${nomenclature}@${version}, ${log.length} entrées${old}`);

@@ -79,6 +79,10 @@ class Blobs:
             raise Damaged(f"file {blob.sha256} is missing") from error
         return path
 
+    def remove(self, blob: Blob) -> None:
+        """Remove a file that nothing names; whoever reads it reads it to its end."""
+        self._path(blob.sha256).unlink(missing_ok=True)
+
     def sweep(self, named: Iterable[str]) -> int:
         """Remove what no release names and what dead writers left; return how many files went.
 

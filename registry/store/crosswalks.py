@@ -22,6 +22,7 @@ from registry.crosswalks import (
     list_csv,
 )
 from registry.errors import AlreadyPublished, NotFound
+from registry.store import reach
 from registry.store import tables as t
 from registry.store.releases import Releases, nomenclature_id
 
@@ -309,6 +310,7 @@ class Crosswalks(Releases):
                     sha256=signing.sha256(crosswalk_csv(mappings)),
                 )
             )
+            reach.point(connection, edition_id, ((item.local_code, item.target_code) for item in mappings))
             return _edition(connection.execute(_EDITIONS.where(t.crosswalk_edition.c.id == edition_id)).one())
 
     def crosswalk_editions(

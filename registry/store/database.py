@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, select, table, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, exc, make_url, select, table, text
 
 from registry.errors import Busy, Conflict, Damaged, Invalid, Problem
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """The migration that this code needs, as Alembic names it."""
 
 WRITERS = 3
@@ -59,11 +59,23 @@ def make_engine(url: str) -> Engine:
     )
 
 
+def _unceremonious(url: str) -> Engine:
+    """An engine for PostgreSQL whose connections are neither tried before use nor in a transaction."""
+    options = {"options": " ".join(f"-c {setting}" for setting in _POSTGRESQL)}
+    return create_engine(url, connect_args=options, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+    # PostgreSQL counts bits by itself.
+    connection.create_function("in_common", 2, _in_common, deterministic=True)
+
+
+def _in_common(one: bytes, other: bytes) -> int:
+    return (int.from_bytes(one, "little") & int.from_bytes(other, "little")).bit_count()
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -78,12 +90,15 @@ class Database:
         self.engine = make_engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._reads = self.engine.execution_options(**({} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}))
+        self._rows = self.engine if self.is_sqlite else _unceremonious(url)
         self._writers = threading.BoundedSemaphore(WRITERS)
         self._current = threading.local()
+        self._written: dict[Select[Any], str] = {}
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        self._rows.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -98,6 +113,32 @@ class Database:
             return
         with _named_errors(), self._reads.connect() as connection:
             yield connection
+
+    def row(self, statement: Select[Any]) -> tuple[Any, ...]:
+        """The one row of a statement without parameters, in a fraction of the time that ``reading`` takes.
+
+        Most of that goes into what surrounds a statement; a poll that finds nothing new asks for one, and no more.
+
+        :raises Busy: if the database can't be reached now.
+        :raises Damaged: if what answers is not a usable database.
+        """
+        if getattr(self._current, "connection", None) is None:
+            if statement not in self._written:
+                self._written[statement] = str(statement.compile(self.engine))
+            # Whatever is wrong here is found again below, by what mends it or has a name for it.
+            with suppress(self.engine.dialect.loaded_dbapi.Error):
+                pooled = self._rows.raw_connection()
+                try:
+                    cursor = pooled.cursor()
+                    cursor.execute(self._written[statement])
+                    return tuple(cursor.fetchone() or ())
+                except Exception:
+                    pooled.invalidate()
+                    raise
+                finally:
+                    pooled.close()
+        with self.reading() as connection:
+            return tuple(connection.execute(statement).one())
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -1,7 +1,8 @@
 """How many mappings point at codes, and whose they are: counted where they lie, never read one by one.
 
 Of each crosswalk only the last edition counts, that of the latest first day, even if that day is still to come:
-whichever release it maps to, it is the one that somebody will have to look at.
+whichever release it maps to, it is the one that somebody will have to look at. What is counted is what ``reach.py``
+keeps of these editions, a few rows for each.
 """
 
 from __future__ import annotations
@@ -12,17 +13,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import (
-    ColumnElement,
-    bindparam,
-    case,
-    distinct,
-    func,
-    select,
-    true,
-    union_all,
-)
-from sqlalchemy import tuple_ as together
+from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, case, cast, func, select, true
 
 from registry.crosswalks import Organisation
 from registry.store import tables as t
@@ -63,41 +54,19 @@ class OrganisationUse:
     crosswalks: tuple[CrosswalkUse, ...]
 
 
-_later = t.crosswalk_edition.alias("later")
-_OVERTAKEN = (
-    select(_later.c.id)
-    .where(
-        _later.c.crosswalk_id == t.crosswalk_edition.c.crosswalk_id,
-        together(_later.c.valid_from, _later.c.number)
-        > together(t.crosswalk_edition.c.valid_from, t.crosswalk_edition.c.number),
-    )
-    .exists()
-)
-_EDITIONS = (
-    select(t.crosswalk_edition.c.id)
+_REACHES = (
+    select(t.reach.c.crosswalk_edition_id, t.code_list.c.organisation_id)
+    .join(t.crosswalk_edition, t.crosswalk_edition.c.id == t.reach.c.crosswalk_edition_id)
     .join(t.crosswalk, t.crosswalk.c.id == t.crosswalk_edition.c.crosswalk_id)
+    .join(t.code_list, t.code_list.c.id == t.crosswalk.c.code_list_id)
     .join(t.nomenclature, t.nomenclature.c.id == t.crosswalk.c.nomenclature_id)
+    .where(t.nomenclature.c.slug == bindparam("nomenclature_"))
 )
-_ASKED = t.nomenclature.c.slug == bindparam("nomenclature_")
-_SILENT = union_all(
-    _EDITIONS.where(t.nomenclature.c.slug != bindparam("nomenclature_")),
-    select(t.crosswalk_edition.c.id).where(_OVERTAKEN),
+_TARGETS = (
+    select(t.target)
+    .join(t.nomenclature, t.nomenclature.c.id == t.target.c.nomenclature_id)
+    .where(t.nomenclature.c.slug == bindparam("nomenclature_"))
 )
-"""Editions that do not count: of other nomenclatures, and those that another one of the same crosswalk overtook.
-
-Naming these rather than the others lets PostgreSQL count mappings in the order of an index: it looks an exclusion up
-row by row, where it would join and then sort a choice.
-"""
-
-_several = func.count().over(partition_by=t.code_list.c.organisation_id).label("several")
-_OWNED = (
-    _EDITIONS.join(t.code_list, t.code_list.c.id == t.crosswalk.c.code_list_id)
-    .add_columns(t.code_list.c.organisation_id, _several)
-    .where(_ASKED, ~_OVERTAKEN)
-    .subquery()
-)
-_SHARED = select(_OWNED.c.id).where(_OWNED.c.several > 1)
-"""Editions that count, of organisations that have several crosswalks to the nomenclature: few."""
 
 
 class Impacts(Releases):
@@ -108,39 +77,11 @@ class Impacts(Releases):
 
         A local code is mapped to a concept once, so ``local_codes`` are as many as ``mappings``.
         """
-        mapping = t.mapping.c
-        counted = (
-            select(
-                mapping.target_code,
-                func.count(distinct(mapping.crosswalk_edition_id)).label("crosswalks"),
-                func.count().label("mappings"),
-            )
-            .where(self._among(mapping.target_code, "codes"), mapping.crosswalk_edition_id.not_in(_SILENT))
-            .group_by(mapping.target_code)
-        )
-        owner = t.code_list.c.organisation_id
-        pairs = (
-            select(mapping.target_code, (func.count(distinct(mapping.crosswalk_edition_id)) - 1).label("again"))
-            .join(t.crosswalk_edition, t.crosswalk_edition.c.id == mapping.crosswalk_edition_id)
-            .join(t.crosswalk, t.crosswalk.c.id == t.crosswalk_edition.c.crosswalk_id)
-            .join(t.code_list, t.code_list.c.id == t.crosswalk.c.code_list_id)
-            .where(self._among(mapping.target_code, "codes"), self._among(mapping.crosswalk_edition_id, "shared"))
-            .group_by(mapping.target_code, owner)
-            .subquery()
-        )
-        again = select(pairs.c.target_code, func.sum(pairs.c.again).label("again")).group_by(pairs.c.target_code)
-        bound = {"nomenclature_": nomenclature, "codes": self._given(codes)}
-        with self.database.reading() as connection:
-            # Most organisations have one crosswalk, and are as many as these. The others' are few: they are named to
-            # the database, which then has no reason to go through all mappings for them.
-            shared = self._given(connection.execute(_SHARED, bound).scalars().all())
-            more = {row.target_code: int(row.again) for row in connection.execute(again, {**bound, "shared": shared})}
-            return {
-                row.target_code: Use(
-                    row.crosswalks - more.get(row.target_code, 0), row.crosswalks, row.mappings, row.mappings
-                )
-                for row in connection.execute(counted, bound)
-            }
+        return {
+            code: Use(row.organisations, row.crosswalks, row.mappings, row.mappings)
+            for code, row in self._targets(nomenclature).items()
+            if code in codes and row.mappings
+        }
 
     def uses(
         self, nomenclature: str, codes: Collection[str], by_hand: Collection[str], *, start: int = 0, limit: int = 100
@@ -149,27 +90,31 @@ class Impacts(Releases):
 
         ``by_hand`` are those of the codes that somebody must look at. Whoever has most to look at comes first.
         """
-        mapping = t.mapping.c
-        looked_at = case((self._among(mapping.target_code, "by_hand"), mapping.local_code))
-        touched = (
-            select(
-                mapping.crosswalk_edition_id,
-                func.count().label("mappings"),
-                func.count(distinct(mapping.local_code)).label("local_codes"),
-                func.count(distinct(looked_at)).label("by_hand"),
-            )
-            .where(self._among(mapping.target_code, "codes"), mapping.crosswalk_edition_id.not_in(_SILENT))
-            .group_by(mapping.crosswalk_edition_id)
-            .subquery()
+        targets = self._targets(nomenclature)
+        touched, looked_at = (
+            sum(1 << row.place for code, row in targets.items() if code in chosen) for chosen in (codes, by_hand)
         )
-        counted = [touched.c.mappings, touched.c.local_codes, touched.c.by_hand]
+        # The offset of nothing keeps databases from counting these bits again wherever they are named below.
+        row = (
+            _REACHES.add_columns(t.reach.c.together, t.reach.c.times)
+            .add_columns(self._in_common(touched).label("met"), self._in_common(looked_at).label("met_by_hand"))
+            .offset(0)
+            .subquery("row")
+        )
+        counted = {
+            "mappings": row.c.met,
+            "local_codes": case((row.c.together == 0, row.c.met), (row.c.met > 0, 1), else_=0),
+            "by_hand": case((row.c.together == 0, row.c.met_by_hand), (row.c.met_by_hand > 0, 1), else_=0),
+        }
         one = (
-            _EDITIONS.join(t.code_list, t.code_list.c.id == t.crosswalk.c.code_list_id)
-            .join(touched, touched.c.crosswalk_edition_id == t.crosswalk_edition.c.id)
-            .add_columns(t.code_list.c.organisation_id, *counted)
+            select(row.c.crosswalk_edition_id, row.c.organisation_id)
+            .add_columns(*(func.sum(row.c.times * each).label(name) for name, each in counted.items()))
+            .where(row.c.met > 0)
+            .group_by(row.c.crosswalk_edition_id, row.c.organisation_id)
             .cte("one")
         )
-        sums = [func.sum(one.c[column.name]).label(column.name) for column in counted]
+        # PostgreSQL would add integers up to decimals, which take longer to sort.
+        sums = [cast(func.sum(one.c[name]), BigInteger).label(name) for name in counted]
         whole = (
             select(one.c.organisation_id, func.count().label("crosswalks"), *sums)
             .group_by(one.c.organisation_id)
@@ -191,7 +136,7 @@ class Impacts(Releases):
         named: list[ColumnElement[Any]] = [
             *(total.c[name].label(f"total_{name}") for name in ("organisations", *_COUNTED)),
             *(page.c[name].label(f"whole_{name}") for name in _COUNTED),
-            *(one.c[column.name] for column in counted),
+            *(one.c[name] for name in counted),
         ]
         query = (
             select(
@@ -201,30 +146,31 @@ class Impacts(Releases):
             .select_from(total)
             .outerjoin(page, true())
             .outerjoin(one, one.c.organisation_id == page.c.organisation_id)
-            .outerjoin(t.crosswalk_edition, t.crosswalk_edition.c.id == one.c.id)
+            .outerjoin(t.crosswalk_edition, t.crosswalk_edition.c.id == one.c.crosswalk_edition_id)
             .outerjoin(t.release, t.release.c.id == t.crosswalk_edition.c.release_id)
             .outerjoin(t.crosswalk, t.crosswalk.c.id == t.crosswalk_edition.c.crosswalk_id)
             .outerjoin(t.code_list, t.code_list.c.id == t.crosswalk.c.code_list_id)
             .order_by(page.c.place, t.code_list.c.slug)
         )
-        bound = {"nomenclature_": nomenclature, "codes": self._given(codes), "by_hand": self._given(by_hand)}
         with self.database.reading() as connection:
-            rows = connection.execute(query, bound).all()
+            rows = connection.execute(query, {"nomenclature_": nomenclature}).all()
         owners = groupby((row for row in rows if row.place is not None), key=lambda row: row.document)
         found = [_organisation_use(Organisation(**orjson.loads(document)), list(own)) for document, own in owners]
         return _use(rows[0], "total", int(rows[0].total_organisations)), found
 
-    def _among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-        """Whether a column is among the values that are given under a name: any number of them."""
-        if self.database.is_sqlite:
-            return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
-        # Written into the statement: PostgreSQL looks rows up in a hash of constants, and compares them with each of
-        # an array that it does not know when it plans, as it does once a statement was prepared.
-        return column.in_(bindparam(name, expanding=True, literal_execute=True, type_=column.type))
+    def _targets(self, nomenclature: str) -> dict[str, Any]:
+        """What was ever mapped to, by code."""
+        with self.database.reading() as connection:
+            return {row.code: row for row in connection.execute(_TARGETS, {"nomenclature_": nomenclature})}
 
-    def _given(self, values: Collection[Any]) -> str | list[Any]:
-        ordered = sorted(values)
-        return orjson.dumps(ordered).decode() if self.database.is_sqlite else ordered
+    def _in_common(self, places: int) -> ColumnElement[int]:
+        """How many places a row of a crosswalk's reach has in common with these."""
+        theirs, ours = t.reach.c.targets, bindparam(None, places, type_=t.reach.c.targets.type)
+        if self.database.is_sqlite:
+            return func.in_common(theirs, ours, type_=Integer)
+        # PostgreSQL compares strings of bits that are equally long.
+        alike = func.substring(theirs, 1, func.length(ours)).op("&")(func.substring(ours, 1, func.length(theirs)))
+        return cast(func.bit_count(alike), Integer)
 
 
 _COUNTED = ("crosswalks", "mappings", "local_codes", "by_hand")

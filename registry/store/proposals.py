@@ -24,8 +24,8 @@ class Proposal:
     """A change that somebody asks for: of the concept ``code``, or without one of a new concept.
 
     ``person`` asked for it signed in, or ``email`` is where they are told of it until it is decided: neither is public.
-    ``confirmation`` is what the sender of a held one proves to have got. ``draft`` retained it, ``released`` is the
-    version that answers.
+    ``confirmation`` is what the sender of a held one proves to have got: known when it is made, and never again, since
+    only its SHA-256 is kept. ``draft`` retained it, ``released`` is the version that answers.
     """
 
     id: int
@@ -42,6 +42,7 @@ class Proposal:
     draft: int | None = None
     reason: str = ""
     released: str = ""
+    confirmation_sha256: str = ""
 
 
 _PROPOSALS = (
@@ -80,7 +81,7 @@ class Proposals(Releases):
                     created=signing.instant(proposal.created),
                     person_id=proposal.person or None,
                     email=proposal.email,
-                    confirmation=proposal.confirmation,
+                    confirmation=proposal.confirmation_sha256,
                     state=proposal.state,
                     draft_id=proposal.draft,
                     reason=proposal.reason,
@@ -128,7 +129,7 @@ class Proposals(Releases):
         with self.database.writing() as connection:
             values = {
                 "email": after.email,
-                "confirmation": after.confirmation,
+                "confirmation": after.confirmation_sha256,
                 "state": after.state,
                 "draft_id": after.draft,
                 "reason": after.reason,
@@ -180,8 +181,9 @@ def _proposal(row: Row[Any]) -> Proposal:
         row.state,
         row.person_id or "",
         row.email,
-        row.confirmation,
+        "",
         row.draft_id,
         row.reason,
         row.released if row.state == "released" else "",
+        row.confirmation,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, true, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, literal_column, select, true, update
 
 from registry import signing
 from registry.errors import AlreadyPublished, Conflict, Damaged, NotFound
@@ -80,7 +80,7 @@ EDITIONS = (
 )
 _PUBLISHED = (t.log.c.seq, t.nomenclature.c.id, t.list_edition.c.id, t.crosswalk_edition.c.id)
 _STAMP, _STAMP_OF_ALL = (
-    select(*(select(func.coalesce(func.max(column), 0)).scalar_subquery() for column in columns))
+    select(*(select(func.coalesce(func.max(column), literal_column("0"))).scalar_subquery() for column in columns))
     for columns in (_PUBLISHED, (*_PUBLISHED, t.journal.c.seq))
 )
 _EDITIONS_OF = EDITIONS.where(t.nomenclature.c.slug == bindparam("slug")).order_by(t.release.c.number)
@@ -225,8 +225,7 @@ class Releases(Seals):
 
     def stamp_of_all(self) -> tuple[int, ...]:
         """A value that changes whenever anything changes, published or not; as cheap."""
-        with self.database.reading() as connection:
-            return tuple(connection.execute(_STAMP_OF_ALL).one())
+        return self.database.row(_STAMP_OF_ALL)
 
     def manifest(self, slug: str, version: str) -> bytes:
         """The manifest of a release: canonical JSON, as it stands in the log.

@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy Core sees them. Migrations make them; a test holds that the two agree.
 
 Everything is text or integer, so that both databases keep the same bytes: dates as ISO 8601, instants as RFC 3339 in
-UTC, documents as JSON. Text compares by code point on both (``COLLATE "C"`` on PostgreSQL, binary on SQLite).
+UTC, documents as JSON. Text compares by code point on both (``COLLATE "C"`` on PostgreSQL, binary on SQLite). One
+column holds bits, each database in its own way; what it holds is derived.
 
 A concept's states are intervals over the release numbers of its nomenclature: a row holds from release ``since`` until
 before release ``until`` (null: it still holds). So a release costs as many rows as it has changes, and any release, old
@@ -15,18 +16,50 @@ from typing import Any
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Dialect,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
+    TypeDecorator,
     UniqueConstraint,
     text,
 )
 from sqlalchemy import Text as PlainText
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
 
 Text = PlainText().with_variant(PlainText(collation="C"), "postgresql")
+
+
+class Bits(TypeDecorator[int]):
+    """A set of small numbers as an integer: the bit 2ⁿ says that n is in it. Kept as bits on PostgreSQL, else bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """PostgreSQL counts bits by itself; in a string of them, the first is that of 0."""
+        chosen = postgresql.BIT(varying=True) if dialect.name == "postgresql" else LargeBinary()
+        return dialect.type_descriptor(chosen)
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> Any:
+        """An integer as the database keeps it."""
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            return postgresql.BitString(f"{value:b}"[::-1])
+        return value.to_bytes((value.bit_length() + 7) // 8, "little")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        """The integer again."""
+        if value is None:
+            return None
+        return int(value[::-1], 2) if dialect.name == "postgresql" else int.from_bytes(value, "little")
+
 
 metadata = MetaData(
     naming_convention={
@@ -279,6 +312,30 @@ mapping = _table(
     Index(None, "target_code", "crosswalk_edition_id", "local_code"),
     sqlite_with_rowid=False,
 )
+
+target = _table(
+    "target",
+    _reference("nomenclature_id", "nomenclature.id"),
+    _text("code"),
+    _integer("place"),
+    _integer("organisations"),
+    _integer("crosswalks"),
+    _integer("mappings"),
+    PrimaryKeyConstraint("nomenclature_id", "code"),
+    UniqueConstraint("nomenclature_id", "place"),
+)
+"""The shared codes that something was ever mapped to: each one's number, and how much is mapped to it now."""
+
+reach = _table(
+    "reach",
+    _reference("crosswalk_edition_id", "crosswalk_edition.id"),
+    _integer("number"),
+    _integer("together"),
+    _integer("times"),
+    Column("targets", Bits, nullable=False),
+    PrimaryKeyConstraint("crosswalk_edition_id", "number"),
+)
+"""What the edition that counts of each crosswalk points at, in few rows; derived from its mappings (``reach.py``)."""
 
 draft_edition = _table(
     "draft_edition",
