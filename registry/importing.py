@@ -53,6 +53,7 @@ from registry.errors import Invalid, Problem, TooLarge
 from registry.formats import opendocument, spreadsheet, sssom, tabular
 from registry.formats.spreadsheet import Fault
 from registry.model import WIDEST_CODE, Nomenclature
+from registry.rules import NOTE_LENGTH
 from registry.sandbox import REQUEST_LIMITS, Limits
 
 __all__ = ("ROLES", "Column", "Imported", "Refusal", "read", "refused_file")
@@ -60,7 +61,7 @@ __all__ = ("ROLES", "Column", "Imported", "Refusal", "read", "refused_file")
 HEADER_WITHIN = 10
 """The header stands in one of the first lines that hold something; what stands above is a title."""
 
-LONGEST_CELL = 10_000
+LONGEST_CELL = NOTE_LENGTH
 """The most characters of a cell: no code, label or note of a list is longer."""
 
 _WIDEST = 1000
@@ -232,6 +233,10 @@ def _read_workbook(data: bytes, named: Table[str, str], sheet: str, rows: _Rows,
         )
     tables = [_table(lines, named) for title, lines in by_sheet.items() if sheet in ("", title)]
     found = _complete(max(tables, key=_worth, default=None), named)
+    below = list(found.lines)
+    if len(below) > limits.rows:
+        raise TooLarge(f"au plus {limits.rows} lignes")
+    found = found._replace(lines=below)
     nomenclature = workbook.properties.get(spreadsheet.NOMENCLATURE, "")
     others = [title for title in by_sheet if title != found.layout.sheet]
     if others and not nomenclature:
@@ -451,7 +456,7 @@ class _Rows:
                 row[role] = cell if isinstance(cell, str) else cell.value
                 if isinstance(cell, Fault):
                     refuse(role, cell.message, cell.accepted)
-                elif len(cell) > LONGEST_CELL:
+                elif len(cell) > LONGEST_CELL and role not in ("note", "comment"):  # Which have this bound themselves.
                     refuse(role, f"cellule de {len(cell)} caractères", f"{LONGEST_CELL} caractères au plus")
             self.take(sheet, line, row)
 
@@ -744,9 +749,10 @@ def _csv(lines: Iterable[list[str]], data: bytes, delimiter: str) -> bytes:
     try:
         data.decode()
     except UnicodeDecodeError:
-        encoding = "cp1252"
+        encoding = "utf-16" if tabular.is_utf16(data) else "cp1252"
     buffer = io.StringIO(newline="")
-    ends = "\r\n" if b"\r\n" in data else "\n" if b"\n" in data else "\r"
+    text = tabular.decoded(data)
+    ends = "\r\n" if "\r\n" in text else "\n" if "\n" in text else "\r"
     csv.writer(buffer, delimiter=delimiter, lineterminator=ends).writerows(lines)
     mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
     return mark + buffer.getvalue().encode(encoding, errors="replace")

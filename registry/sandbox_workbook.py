@@ -146,7 +146,8 @@ class _Sheet:
         if self.merged:
             self._fill(line, cells)
         self._count += 1
-        if self._count > self._rows + 1:
+        # Where nobody said what the header is called, titles may stand above it.
+        if self._count > self._rows + (1 if self._wanted else HEADER_WITHIN):
             self.refuse(line, "trop de lignes", f"{self._rows} lignes au plus sous l'en-tête", too_large=True)
         width = max(cells)
         if width > self._columns:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import openpyxl
 import pytest
@@ -16,7 +18,8 @@ from registry.errors import Invalid, SocleError, TooLarge
 from registry.formats import opendocument, spreadsheet
 from registry.formats.spreadsheet import rows_of
 from registry.importing import Imported, Refusal, read, refused_file
-from registry.sandbox import Limits
+from registry.rules import NOTE_LENGTH
+from registry.sandbox import REQUEST_LIMITS, Limits
 from tests.factories import a_nomenclature
 from tests.workbooks import ods, xls, xlsx, zipped
 
@@ -51,7 +54,7 @@ def refusals(imported: Imported) -> list[tuple[int, str, str]]:
     return [(refusal.line, refusal.column, refusal.rule) for refusal in imported.refusals]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 @pytest.mark.parametrize("delimiter", [";", ",", "\t"])
 def test_a_csv_is_read_in_any_french_dialect(encoding: str, delimiter: str) -> None:
     buffer = io.StringIO()
@@ -210,7 +213,7 @@ BAD_ROWS: dict[str, tuple[str, str, str]] = {
     "1;un;A": ("code", "row_fits_header", "3 cellules pour 4 colonnes"),
     "1;un;A;proche;": ("", "", ""),
     "1;un;A;proche;x": ("code", "row_fits_header", "5 cellules"),
-    "1;" + "x" * 10_001 + ";A;proche": ("libellé", "cell_is_acceptable", "cellule de 10001 caractères"),
+    "1;" + "x" * 20_001 + ";A;proche": ("libellé", "cell_is_acceptable", "cellule de 20001 caractères"),
 }
 
 
@@ -257,6 +260,27 @@ def test_other_columns_are_read_with_french_dates_and_numbers() -> None:
     assert {column for _, column, _ in refusals(found)} == {"confiance", "couvre", "poids", "date"}
 
 
+def test_the_longest_note_that_an_edition_may_hold_is_read_and_no_longer_one() -> None:
+    longest = "é" * NOTE_LENGTH
+
+    found = read(rows(f"1;un;{longest}", f"2;deux;{longest}é", header="code;libellé;note"))
+
+    assert found.codes == (LocalCode("1", "un", note=longest),)
+    assert [(line, column) for line, column, _ in refusals(found)] == [(3, "note")]
+
+
+@pytest.mark.parametrize("titles", [(), (("Un titre",), ("au 1er janvier",))], ids=["no title", "titles"])
+def test_a_sheet_may_be_full_whatever_stands_above_its_header(titles: tuple[tuple[str, ...], ...]) -> None:
+    limits = replace(REQUEST_LIMITS, rows=30)
+    lines = [(f"{number}", f"code {number}") for number in range(31)]
+
+    full = read(xlsx(*titles, ("code", "libellé"), *lines[:30]), limits=limits)
+
+    assert len(full.codes) == 30
+    with pytest.raises(TooLarge):
+        read(xlsx(*titles, ("code", "libellé"), *lines), limits=limits)
+
+
 def test_a_missing_relation_can_be_said_for_all_and_a_target_may_be_an_iri() -> None:
     nomenclature = a_nomenclature()
 
@@ -295,6 +319,7 @@ def in_cells(lines: tuple[str, ...]) -> list[list[str]]:
 
 SENT: dict[str, Callable[[], bytes]] = {
     "csv": lambda: "\r\n".join(("Un titre", *LINES, "")).encode("cp1252"),
+    "Texte Unicode": lambda: "\r\n".join(("Un titre", *LINES, "")).replace(";", "\t").encode("utf-16"),
     "xlsx": lambda: xlsx(("Un titre",), *in_cells(LINES)),
     "ods": lambda: ods("Un titre", *("\t".join(cells) for cells in in_cells(LINES))),
     "xls": lambda: xls(("Un titre",), *in_cells(LINES)),
@@ -304,7 +329,9 @@ SENT: dict[str, Callable[[], bytes]] = {
 def mended(data: bytes, extension: str) -> bytes:
     """A file of refused rows with its two faults put right, and nothing else touched."""
     if extension == "csv":
-        return data.replace(b";bof;", b";proche;").replace(b"03;=1+1;;", "03;égal;A;".encode("cp1252"))
+        encoding, between = ("utf-16", "\t") if data.startswith(codecs.BOM_UTF16) else ("cp1252", ";")
+        text = data.decode(encoding).replace(f"{between}bof{between}", f"{between}proche{between}")
+        return text.replace("03;=1+1;;".replace(";", between), "03;égal;A;".replace(";", between)).encode(encoding)
     lines = [[str(cell) for cell in row.cells] for row in rows_of(data).rows]
     for cells in lines:
         if cells[3] == "bof":
@@ -325,7 +352,7 @@ def test_refused_rows_come_back_in_the_format_that_came_in_to_mend_and_send_agai
     again = read(back)
     after = read(mended(back, extension))
 
-    assert extension == {"xls": "xlsx"}.get(kind, kind)
+    assert extension == {"xls": "xlsx", "Texte Unicode": "csv"}.get(kind, kind)
     assert media_type
     assert first.refused == again.refused == 2
     assert [refusal[2:] for refusal in again.refusals] == [refusal[2:] for refusal in first.refusals]

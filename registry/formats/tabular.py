@@ -10,6 +10,7 @@ English texts, and so on; without a suffix a text is French.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -204,8 +205,8 @@ def split_cell(cell: str) -> list[str]:
 def rows(data: bytes, *, max_rows: int = MAX_ROWS) -> Iterator[tuple[int, dict[str, str]]]:
     """Read a CSV file: (line number of the row's end, cell by column), the header's names stripped.
 
-    The encoding is told by a BOM, else UTF-8 if the bytes are, else cp1252; the delimiter, among ``; , \\t``, by the
-    header. A quote that is never closed is refused, not swallowed.
+    The encoding is told by a BOM (UTF-8, UTF-16), else UTF-8 if the bytes are, else cp1252; the delimiter, among
+    ``; , \\t``, by the header. A quote that is never closed is refused, not swallowed.
 
     :raises Invalid: naming line and column of what can't be read.
     :raises TooLarge: beyond ``max_rows`` rows.
@@ -254,14 +255,15 @@ def _unreadable(message: str, line: int, accepted: str) -> Invalid:
 
 
 def decoded(data: bytes) -> str:
-    """Bytes as text: BOM, else UTF-8 if they are, else cp1252.
+    """Bytes as text: BOM (of UTF-16 too, which Excel's « Texte Unicode » is), else UTF-8 if they are, else cp1252.
 
     :raises Invalid: if they are none of these, or hold NUL characters.
     """
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if is_utf16(data) else "utf-8-sig")
     except UnicodeDecodeError:
         try:
+            # UTF-16 that ends in the middle of a character is refused here: what its NULs are is told below.
             text = data.decode("cp1252")
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
@@ -280,6 +282,11 @@ def decoded(data: bytes) -> str:
         line = text[: text.index("\x00")].count("\n") + 1
         raise Invalid([Problem("csv_is_readable", "caractère nul", where=f"ligne {line}", accepted="du texte")])
     return text
+
+
+def is_utf16(data: bytes) -> bool:
+    """Whether bytes begin with the byte order mark of UTF-16."""
+    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def _check_header(header: list[str]) -> None:

@@ -32,6 +32,7 @@ LONGEST_CELL = 1 << 21
 CHUNK = 1 << 20
 _RULE = "data_file_is_readable"
 _HEAD = 1 << 20
+_DELIMITERS = ";,\t"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -124,12 +125,24 @@ class Dialect:
 class Looks(NamedTuple):
     """What going through a CSV file once tells.
 
-    Whether it is UTF-8, whether DuckDB would read it exactly, and two characters that it does not hold.
+    Whether it is UTF-8, whether DuckDB would read it exactly, two characters that it does not hold, and how many
+    lines and delimiters it has.
     """
 
     is_utf8: bool
     plain: bool
     marks: str
+    lines: int
+    delimiters: dict[str, int]
+
+    def bare(self, dialect: Dialect, rows: int) -> bool:
+        """Whether every row stands on one line and no cell holds a delimiter, given how many rows it was read as.
+
+        Then, and then only, it has as many lines as rows, and as many delimiters as stand between their cells.
+        """
+        between = len(dialect.header) - 1
+        one_line = b"\n" not in dialect.head and self.lines == rows + 1
+        return one_line and between > 0 and self.delimiters.get(dialect.delimiter) == between * (rows + 1)
 
 
 class Digest:
@@ -144,7 +157,7 @@ class Digest:
         self.sha256.update(data)
         return data
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Write all of some bytes to the file, past its buffer."""
         self.sha256.update(data)
         rest = memoryview(data)
@@ -167,6 +180,7 @@ def looked_at(file: Any) -> Looks:
     marks = [b"\x1c", b"\x1d", b"\x1e", b"\x1f"]
     decoder = codecs.getincrementaldecoder("utf-8")()
     is_utf8, feeds, pairs, returns, spaced, pending, last = True, 0, 0, 0, False, False, b""
+    delimiters: dict[str, int] = {}
     for chunk in chunks(file):
         if b"\0" in chunk:
             raise unreadable("caractère nul", accepted="du texte en UTF-8 ou cp1252 (Windows), pas en UTF-16")
@@ -177,18 +191,23 @@ def looked_at(file: Any) -> Looks:
                 pending = bool(decoder.getstate()[0])
             except UnicodeDecodeError:
                 is_utf8 = False
+        feeds += chunk.count(b"\n")
+        if not delimiters:
+            # Counting takes as long as there is to count: only what stands in the header can be a delimiter.
+            delimiters = {one: 0 for one in _DELIMITERS if one.encode() in chunk.partition(b"\n")[0]}
+        for delimiter in delimiters:
+            delimiters[delimiter] += chunk.count(delimiter.encode())
         if b"\r" in chunk or last == b"\r":
-            feeds += chunk.count(b"\n")
             returns += chunk.count(b"\r")
             pairs += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
-        elif b"\n" in chunk:
-            feeds += 1  # How many there are is of no importance: they are of another kind than pairs.
         spaced = spaced or _has_spaced_quote(last + chunk)
         last = chunk[-1:]
     if len(marks) < 2:
         raise unreadable("caractères de commande", accepted="un texte sans les caractères U+001C à U+001F")
     uniform = returns == pairs and pairs in (0, feeds)
-    return Looks(is_utf8 and not pending, uniform and not spaced and last != b" ", b"".join(marks[:2]).decode())
+    lines = feeds + (last not in (b"", b"\n"))
+    plain = uniform and not spaced and last != b" "
+    return Looks(is_utf8 and not pending, plain, b"".join(marks[:2]).decode(), lines, delimiters)
 
 
 _SPACE_QUOTE, _SPACE_DELIMITER = re.compile(rb' "'), re.compile(rb" [;,\t\r\n]")
@@ -237,7 +256,7 @@ def dialect_of(file: IO[bytes], looks: Looks, wanted: Sequence[str]) -> Dialect:
     text = codecs.getincrementaldecoder(encoding)("socle-windows" if encoding == "cp1252" else "strict").decode(body)
     csv.field_size_limit(LONGEST_CELL)
     found: list[tuple[bool, int, str, list[str], int]] = []
-    for delimiter in ";,\t":
+    for delimiter in _DELIMITERS:
         lines = io.StringIO(text, newline="")
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
