@@ -28,10 +28,12 @@ from registry import drafts
 from registry import impact as impact_
 from registry.changes import link_shapes
 from registry.errors import Invalid, Problem
-from registry.formats import FORMATS
+from registry.formats import FORMATS, read_content
 from registry.formats.document import change_document, concept_from, concept_state
+from registry.formats.skos_reading import Choices
 from registry.merging import FIELDS, GROUP, HEADING, SIDES, WHOLE
 from registry.model import LINK_KINDS, Acceptance, Content, Decision, Link
+from registry.rules import LANGUAGE
 from registry.store import Store
 from registry.store.drafts import DRAFT_STATES, DraftHead
 
@@ -142,9 +144,26 @@ class _FormatQuery(Query):
 
 
 class _ContentQuery(Query):
-    """In which format the body is."""
+    """In which format the body is, and what is chosen where SKOS that others wrote leaves it open."""
 
     format = ma.fields.String(required=True, validate=ma.validate.OneOf(READABLE))
+    scheme = ma.fields.String(
+        load_default="", metadata={"description": "IRI of the concept scheme to take among several"}
+    )
+    language = ma.fields.String(
+        load_default="",
+        validate=lambda tag: not tag or LANGUAGE.fullmatch(tag) is not None,
+        metadata={"description": "BCP 47 tag, in lower case, of texts without a language"},
+    )
+    insideOnly = ma.fields.Boolean(
+        load_default=False, metadata={"description": "Leave relations to concepts out that the scheme does not hold"}
+    )
+    codes = ma.fields.String(
+        load_default="notation",
+        validate=ma.validate.OneOf(["notation", "iri"]),
+        metadata={"description": "Where codes come from"},
+    )
+    replacedOn = ma.fields.Date(load_default=None, metadata={"description": "The day of each dct:isReplacedBy"})
 
 
 # --- One draft, and all of them ------------------------------------------------------------------------------------
@@ -337,9 +356,9 @@ def export(query: dict[str, Any], number: int) -> Response:
 def replace_content(query: dict[str, Any], number: int) -> Response:
     """Let a draft hold what a file says, its whole content; what was not edited in it does not change."""
     store = current.store()
-    read = FORMATS[query["format"]].read
-    assert read is not None  # noqa: S101 -- the query takes no other formats.
-    content = read(request.get_data(), store.draft_head(number).nomenclature)
+    choices = Choices(query["scheme"], query["language"], query["insideOnly"], query["codes"], query["replacedOn"])
+    nomenclature = store.draft_head(number).nomenclature
+    content = read_content(query["format"], request.get_data(), nomenclature, choices=choices)
     with store.at_once():
         unchanged(store, number)
         head, _ = drafts.replace_content(store, number, content, actor=access.actor())

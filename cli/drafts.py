@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,8 +15,9 @@ from registry import drafts, rules
 from registry import impact as impact_
 from registry.access import refusing
 from registry.errors import Invalid, Problem
-from registry.formats import FORMATS, of_file
+from registry.formats import FORMATS, of_file, read_content
 from registry.formats.document import concept_from, concept_state
+from registry.formats.skos_reading import Choices
 from registry.merging import Side
 from registry.model import TEXT_PROPERTIES, Acceptance, Concept, Content, Decision, Link, Nomenclature
 from registry.sandbox import OPERATOR_LIMITS
@@ -28,11 +29,25 @@ DRAFT = click.argument("number", metavar="DRAFT", type=values.DRAFT)
 FORMAT = click.option(
     "--format", type=click.Choice(READABLE), help="The file's format; told by its name unless it is -."
 )
+CHOICES = (
+    click.option("--scheme", metavar="IRI", default="", help="Of SKOS: the concept scheme to take among several."),
+    click.option("--language", metavar="TAG", type=values.LANGUAGE_TAG, help="Of texts without one."),
+    click.option("--inside-only", is_flag=True, help="Leave relations to concepts out that the scheme does not hold."),
+    click.option("--codes", type=click.Choice(("notation", "iri")), default="notation", help="Where codes come from."),
+    click.option("--replaced-on", metavar="DAY", type=values.DAY, help="The day of each dct:isReplacedBy of the file."),
+)
+"""What is left open by SKOS files of others: the fields of ``Choices``."""
 REVISION = click.option("--revision", type=click.IntRange(1), help="Refuse unless the draft is still at this revision.")
 
 TEXTS = tuple(item.key for item in TEXT_PROPERTIES)
 LISTS = ("broader", "related", "legalBasis")
 SINGLE = ("status", "validFrom", "validUntil")
+
+
+def _choices(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(CHOICES):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -45,6 +60,7 @@ def draft() -> None:
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("--from-release", metavar="V", type=values.RELEASE, help="Take the content of this release instead.")
 @FORMAT
+@_choices
 @click.option("--title", default="", help="What the draft is about, for those who read and vote.")
 @click.option(
     "--same-meaning", metavar="CODE", multiple=True, help="Its text changed, its meaning did not. Repeatable."
@@ -61,7 +77,7 @@ def new(slug: str, file: IO[bytes] | None, from_release: str | None, format: str
     registry = current.store()
     if file is not None and from_release is not None:
         raise click.UsageError("give a FILE or --from-release V, not both")
-    content = _given(registry, slug, file, format) if file else None
+    content = _given(registry, slug, file, format, said) if file else None
     content = _restored(registry, slug, from_release) if from_release else content
     decision = Decision(said["basis"], said["same_meaning"], said["accept"], said["act"])
     actor = current.actor()
@@ -205,12 +221,13 @@ def export(number: int, format: str, out: IO[bytes]) -> None:
 @DRAFT
 @click.argument("file", type=click.File("rb"))
 @FORMAT
+@_choices
 @REVISION
 @output.json_option
-def import_(number: int, file: IO[bytes], format: str | None, revision: int | None) -> None:
+def import_(number: int, file: IO[bytes], format: str | None, revision: int | None, **said: Any) -> None:
     """Let a draft hold what a FILE says, its whole content; what was not edited in it does not change."""
     registry = current.store()
-    content = _content(file, format, registry.draft_head(number).nomenclature)
+    content = _content(file, format, registry.draft_head(number).nomenclature, said)
     _, codes = drafts.replace_content(registry, number, content, actor=current.actor(), revision=revision)
     output.answer({"draft": number, "changed": codes}, [f"projet {number} : {len(codes)} codes modifiés", *codes])
 
@@ -356,20 +373,22 @@ def _links(given: tuple[tuple[str, str, str, str], ...]) -> list[Link]:
     ]
 
 
-def _given(registry: Store, slug: str, file: IO[bytes], format: str | None) -> Content:
+def _given(registry: Store, slug: str, file: IO[bytes], format: str | None, said: Mapping[str, Any]) -> Content:
     """What a file says of a nomenclature, whose last release says how it is described."""
     last = drafts.last_release(registry, slug)
-    return _content(file, format, last.nomenclature if last else registry.nomenclature(slug))
+    return _content(file, format, last.nomenclature if last else registry.nomenclature(slug), said)
 
 
-def _content(file: IO[bytes], format: str | None, described: Nomenclature) -> Content:
+def _content(file: IO[bytes], format: str | None, described: Nomenclature, said: Mapping[str, Any]) -> Content:
     name = str(getattr(file, "name", "-"))
     if format is None and not Path(name).suffix:
         raise click.UsageError("--format is needed: the file's name does not tell its format")
-    read = (FORMATS[format] if format else of_file(name)).read
-    if read is None:
+    data = current.contents(file)
+    format = format or of_file(name, data).name
+    if FORMATS[format].read is None:
         raise click.UsageError(f"this format is not read; these are: {', '.join(READABLE)}")
-    return read(current.contents(file), described, OPERATOR_LIMITS)
+    choices = Choices(**{field: said[field] for field in Choices._fields if said[field] is not None})
+    return read_content(format, data, described, OPERATOR_LIMITS, choices)
 
 
 def _restored(registry: Store, slug: str, version: str) -> Content:

@@ -10,6 +10,7 @@ import click
 from registry.columns import ROLES
 from registry.merging import FIELDS, GROUP, HEADING, WHOLE
 from registry.model import LINK_KINDS, Acceptance, Version
+from registry.rules import LANGUAGE
 
 
 class _Shaped(click.ParamType[Any]):
@@ -178,6 +179,15 @@ class _Acceptance(_Shaped):
         return Acceptance(rule, reason.strip(), tuple(code for code in codes.split(",") if code))
 
 
+class _Language(_Shaped):
+    name, accepted = "TAG", "a language tag such as fr or fr-BE"
+
+    def read(self, text: str) -> str:
+        if not LANGUAGE.fullmatch(text.lower()):
+            raise ValueError(text)
+        return text.lower()
+
+
 def clashing_field(name: str) -> tuple[str, str]:
     """A code, and the field of it that clashes; empty for all of them. Codes may hold dots, so the field comes last."""
     code, dot, field = name.rpartition(".")
@@ -187,6 +197,7 @@ def clashing_field(name: str) -> tuple[str, str]:
 
 
 DAY = _Day()
+LANGUAGE_TAG = _Language()
 INSTANT = _Instant()
 VERSION = _Number()
 RELEASE = _Release()

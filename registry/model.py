@@ -136,8 +136,12 @@ TEXT_PROPERTIES: tuple[TextProperty, ...] = (
 
 
 def preferred(values: Texts, language: str = "fr") -> str:
-    """The text in the language asked for, else in the first there is, else the empty string."""
-    return next((text for tag, text in values if tag == language), values[0][1] if values else "")
+    """The text in the language asked for, else in a regional form of it, else the first there is, else nothing."""
+    regional = language + "-"
+    return next(
+        (text for tag, text in values if tag == language),
+        next((text for tag, text in values if tag.startswith(regional)), values[0][1] if values else ""),
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)

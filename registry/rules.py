@@ -25,7 +25,7 @@ DEPTH = 30
 LISTED = 100
 """How many problems an answer lists; the total is said beside."""
 
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*")
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*")
 _LABELS = ("pref_label", "alt_label", "hidden_label")
 _LINK_IRI = re.compile(r"(https?://|urn:)[^\s<>\"{}|\\^`\x00-\x20]+")
 
@@ -74,7 +74,7 @@ def texts_are_clean(release: Release) -> Iterator[Problem]:
                 fault = text_fault(text, limit=LABEL_LENGTH if is_label else NOTE_LENGTH, lines=not is_label)
                 if fault:
                     yield Problem("texts_are_clean", fault, (concept.code,), item.key, text, "texte propre, NFC")
-                if not _LANGUAGE.fullmatch(language):
+                if not LANGUAGE.fullmatch(language):
                     yield Problem(
                         "texts_are_clean",
                         "langue absente ou mal écrite",
@@ -207,12 +207,26 @@ def groups_are_well_formed(release: Release) -> Iterator[Problem]:
     seen: set[str] = set()
     for group in release.groups:
         if not WIDEST_CODE.fullmatch(group.code) or group.code in seen:
-            yield Problem("groups_are_well_formed", "code de groupe mal formé ou répété", (group.code,))
+            yield Problem(
+                "groups_are_well_formed",
+                "code de groupe mal formé ou répété",
+                (group.code,),
+                "notation",
+                group.code,
+                f"un code à lui, de la forme {WIDEST_CODE.pattern}",
+            )
         seen.add(group.code)
         languages = [language for language, _ in group.pref_label]
         faults = [text_fault(text, limit=LABEL_LENGTH) for _, text in group.pref_label]
         if not languages or len(languages) != len(set(languages)) or any(faults):
-            yield Problem("groups_are_well_formed", "libellé de groupe absent ou fautif", (group.code,), "prefLabel")
+            yield Problem(
+                "groups_are_well_formed",
+                next(filter(None, faults), "libellé de groupe absent ou répété dans une langue"),
+                (group.code,),
+                "prefLabel",
+                " | ".join(text for _, text in group.pref_label),
+                "un libellé par langue",
+            )
 
 
 def broader_has_no_cycle(release: Release) -> Iterator[Problem]:

@@ -71,7 +71,8 @@ class Triple(NamedTuple):
 class Limits:
     """What one file may cost: bytes of address space, seconds, bytes in and out; and how long to wait for a turn.
 
-    Of a workbook also the rows and columns of a sheet, and the parts of its archive and their bytes, expanded.
+    Of a workbook also the rows and columns of a sheet, and the parts of its archive and their bytes, expanded. And how
+    many of the things that are wrong with a file are listed.
     """
 
     memory: int = 1 << 30
@@ -84,6 +85,7 @@ class Limits:
     columns: int = 50
     members: int = 200
     expanded: int = 50 << 20
+    problems: int = 100
 
     def check(self, data: bytes) -> None:
         """Do nothing if a file of these bytes may be read.
@@ -106,6 +108,7 @@ OPERATOR_LIMITS = Limits(
     columns=500,
     members=2000,
     expanded=1 << 30,
+    problems=10_000,
 )
 
 AT_ONCE = 2
@@ -115,6 +118,7 @@ _XML_RULE = "xml_is_readable"
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 _REFUSED = 1
 _LONGEST_COMPLAINT = 1 << 16
+_MOST_REPORTS = 100
 _IN_MEMORY = 16 << 20
 _CHUNK = 1 << 18
 _MOST_NAMES = 100_000
@@ -174,7 +178,21 @@ def triples(data: bytes, format: str, *, limits: Limits = REQUEST_LIMITS) -> Ite
                 blank = triple.subject[0] == "_" or (isinstance(target, str) and target[0] == "_")
                 yield _renamed(triple, labels) if blank else triple
         except _Unacceptable as error:
-            _refuse(error.message, _line_of(error.value, data), error.value)
+            raise Invalid(_unacceptable(error, spool, data)) from None
+
+
+def _unacceptable(first: _Unacceptable, lines: Iterable[bytes], data: bytes) -> list[Problem]:
+    """What is unacceptable in the first such line and in those after it, each thing once."""
+    found = {first.value: first}
+    rest = iter(lines)
+    while len(found) < _MOST_REPORTS:
+        try:
+            for _ in _read(rest):
+                pass
+            break
+        except _Unacceptable as error:
+            found.setdefault(error.value, error)
+    return [Problem(_RULE, one.message, where=_line_of(one.value, data), value=one.value) for one in found.values()]
 
 
 def workbook_lines(data: bytes, wanted: Sequence[str] = (), *, limits: Limits = REQUEST_LIMITS) -> Iterator[bytes]:
@@ -466,19 +484,31 @@ def _explain(status: int, complaint: bytes, limits: Limits, text: bytes) -> NoRe
         _refuse("la structure du fichier fait échouer le lecteur : elle est sans doute trop imbriquée")
     if status != _REFUSED:
         raise RuntimeError(f"the parser's process could not start (status {status})")
-    report = _report(complaint)
-    if report["too_large"]:
-        raise TooLarge(str(Problem("", report["message"], (), report["where"], report["value"], report["accepted"])))
-    where = report["where"] or _line_of(report["value"], text)
-    _refuse(report["message"], where, report["value"], report["accepted"])
+    reports = _reports(complaint)
+    first = reports[0]
+    if first["too_large"]:
+        raise TooLarge(str(Problem("", first["message"], (), first["where"], first["value"], first["accepted"])))
+    raise Invalid(
+        [
+            Problem(
+                _RULE,
+                report["message"],
+                where=report["where"] or _line_of(report["value"], text),
+                value=report["value"],
+                accepted=report["accepted"],
+            )
+            for report in reports
+        ]
+    )
 
 
-def _report(complaint: bytes) -> dict[str, str]:
+def _reports(complaint: bytes) -> list[dict[str, str]]:
     """What the child wrote last, cut and cleaned: it has read hostile bytes."""
     keys = ("message", "where", "value", "accepted", "too_large")
     try:
         report = json.loads(complaint.strip().rpartition(b"\n")[2])
-        found = {key: str(report.get(key) or "") for key in keys}
-    except (ValueError, AttributeError, RecursionError):
-        found = dict.fromkeys(keys, "") | {"message": "le fichier n'a pas pu être lu"}
-    return {key: "".join(c for c in text[:400] if c.isprintable()) for key, text in found.items()}
+        reports = [report, *(report.get("further") or ())][:_MOST_REPORTS]
+        found = [{key: str(one.get(key) or "") for key in keys} for one in reports]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        found = [dict.fromkeys(keys, "") | {"message": "le fichier n'a pas pu être lu"}]
+    return [{key: "".join(c for c in text[:400] if c.isprintable()) for key, text in one.items()} for one in found]

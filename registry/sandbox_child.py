@@ -5,8 +5,8 @@ reads workbooks: what is not here can't be reached from here. It takes four argu
 of processor, process id of its parent) and for workbooks a fifth (JSON: the arguments of ``sandbox_workbook.Bounds``),
 reads the file from standard input and writes to standard output. It ends with 0 if the whole file was read. Otherwise
 it writes one line of JSON to standard error, ``{"message": …, "where": …, "value": …, "accepted": …, "too_large": …}``
-in French, and ends with 1. A library that can't be imported ends it with a traceback and another status: that is a
-fault of the installation, not of the file.
+in French, where ``further`` may list other such objects, and ends with 1. A library that can't be imported ends it
+with a traceback and another status: that is a fault of the installation, not of the file.
 
 Order matters in :func:`main`: limits first, then imports and a trial run (libraries open files of their own when
 they are first used), then the doors are closed, and only then is the first outside byte read.
@@ -35,6 +35,8 @@ BASE = "ftp://relative.invalid/"
 
 DEEPEST_XML = 200
 DEEPEST_JSON = 50
+MOST_FURTHER = 20
+"""How many more errors of syntax are told after the first; the same one is told once, where it is first met."""
 _REFUSED = 1
 _SAMPLE = {
     "turtle": b"<urn:a> <urn:b> 'c'@fr .",
@@ -71,7 +73,7 @@ class Refused(Exception):
         self, message: str, where: str = "", value: str = "", accepted: str = "", *, too_large: bool = False
     ) -> None:
         super().__init__(message)
-        self.report = {
+        self.report: dict[str, Any] = {
             "message": message,
             "where": where,
             "value": value[:300],
@@ -139,12 +141,27 @@ def _oxigraph(format: str) -> Reader:
     syntax = pyoxigraph.RdfFormat.TURTLE if format == "turtle" else pyoxigraph.RdfFormat.N_TRIPLES
     title = "Turtle" if format == "turtle" else "N-Triples"
 
+    def refused(error: SyntaxError) -> Refused:
+        detail = re.sub(r"^Parser error (at|between) .*?: ", "", error.msg or "")[:300]
+        return Refused(f"ce n'est pas du {title} lisible ({detail})", _line(error.lineno))
+
     def read(data: BinaryIO, out: BinaryIO) -> None:
+        triples = pyoxigraph.parse(data, format=syntax)
         try:
-            pyoxigraph.serialize(pyoxigraph.parse(data, format=syntax), out, pyoxigraph.RdfFormat.N_TRIPLES)
+            pyoxigraph.serialize(triples, out, pyoxigraph.RdfFormat.N_TRIPLES)
         except SyntaxError as error:
-            detail = re.sub(r"^Parser error (at|between) .*?: ", "", error.msg or "")
-            raise Refused(f"ce n'est pas du {title} lisible ({detail})", _line(error.lineno)) from error
+            # The parser goes on after the statement that it could not read: what is wrong further on is told as well.
+            first = refused(error)
+            further: dict[str, Refused] = {first.report["message"]: first}
+            while len(further) <= MOST_FURTHER:
+                try:
+                    if next(triples, None) is None:
+                        break
+                except SyntaxError as further_on:
+                    another = refused(further_on)
+                    further.setdefault(another.report["message"], another)
+            first.report["further"] = [other.report for other in further.values() if other is not first]
+            raise first from error
 
     return read
 
