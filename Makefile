@@ -95,13 +95,14 @@ clean: ## Remove what was built, the caches and the virtual environment; your da
 	@rm -rf build dist ./*.egg-info .venv tests/oidc/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	@find $(ROOMS) benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): requirements.lock setup.cfg pyproject.toml
+$(STAMP): requirements.lock tests/shapes.lock setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Socle needs Python 3.11 or later, and $(PYTHON) is not: say which one is, as in make PYTHON=/usr/bin/python3.12"; exit 1; }
 	@echo "Setting up the virtual environment in .venv"
 	@$(PYTHON) -m venv .venv
 	@echo "Installing the locked dependencies (a minute the first time)"
 	@$(BIN)/python -m pip install -qq --no-compile --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --no-compile --no-deps --require-hashes -r tests/shapes.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib $(ROOMS) || true # On all cores; examples in packages need not compile.
 	@touch $@

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from api import current
 from registry.consumers import Tally
@@ -13,10 +13,11 @@ from registry.consumers import Tally
 _READ = re.compile(
     r"/api/v1/nomenclatures/([a-z0-9][a-z0-9-]{0,62})/(?:concepts|tree|export|diff|releases/([0-9.]{1,20}))(?:/|\Z)"
 )
-_FEEDS = ("/api/v1/changes", "/api/v1/changes.atom")
+_FEEDS = ("/api/v1/changes", "/api/v1/changes.atom", "/api/v1/log/checkpoint")
 _VERSION = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}")
 _RELEASE = re.compile(r"[?&]release=([0-9.]{1,20})(?:&|\Z)|/releases/([0-9.]{1,20})(?:[/?]|\Z)")
 _LONGEST_TOKEN = 200
+_NOTED = "socle_read"
 
 
 def install(app: Flask) -> None:
@@ -26,15 +27,22 @@ def install(app: Flask) -> None:
 
     def after(response: Response) -> Response:
         token = _token()
-        if token and request.method == "GET" and response.status_code in (200, 206, 304):
-            read = _read(response)
-            if read is not None:
-                tally.note(token, *read)
+        if token and response.status_code in (200, 206, 304):
+            read = _read(response) if request.method == "GET" else None
+            for one in {*g.get(_NOTED, ()), *((read,) if read else ())}:
+                tally.note(token, *one)
         if tally.is_due:
             threading.Thread(target=tally.write, args=(current.store(),), daemon=True).start()
         return response
 
     app.after_request(after)
+
+
+def note(slug: str, version: str) -> None:
+    """Say that this request reads a release: for the doors, whose addresses do not tell as those of the API do."""
+    if _NOTED not in g:
+        setattr(g, _NOTED, set())
+    g.get(_NOTED).add((slug, version))
 
 
 def _token() -> str:

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("reading", "Show what leads from one release to another"),
     "export": ("reading", "Write a release in a format"),
     "changes": ("reading", "List what changed, release by release"),
+    "catalogue": ("catalogue", "Describe what there is in DCAT-AP or VoID, for catalogues"),
     "log": ("verification", "Print or verify the release log"),
     "verify": ("verification", "Verify what was published, from an archive, a registry or the database"),
     "sync": ("sync", "Keep a verified copy of a registry's releases in a folder"),

@@ -29,6 +29,7 @@ ADMS, DCAT, FOAF, SPDX, VCARD, VOID = (
     "http://rdfs.org/ns/void#",
 )
 _EUROPEAN = "http://publications.europa.eu/resource/authority/"
+_THEME = f"{_EUROPEAN}data-theme/SOCI"
 _MEDIA_TYPES = "https://www.iana.org/assignments/media-types/"
 _W3C_FORMATS = "http://www.w3.org/ns/formats/"
 
@@ -67,6 +68,20 @@ _FILE_TYPES = {
     "jskos": "JSON",
 }
 """What the Publications Office of the European Union calls the type of a file, by format, as far as it has a name."""
+
+_RANGES = {
+    DCT + "license": DCT + "LicenseDocument",
+    DCT + "language": DCT + "LinguisticSystem",
+    DCT + "format": DCT + "MediaTypeOrExtent",
+    DCT + "conformsTo": DCT + "Standard",
+    DCT + "accessRights": DCT + "RightsStatement",
+    DCAT + "mediaType": DCT + "MediaType",
+    DCAT + "theme": SKOS + "Concept",
+    DCAT + "landingPage": FOAF + "Document",
+    FOAF + "homepage": FOAF + "Document",
+    SPDX + "algorithm": SPDX + "ChecksumAlgorithm",
+}
+"""What the shapes of DCAT-AP want to be told of the things that others describe: of what class they are."""
 
 _RDF_FORMATS = {"ntriples": "N-Triples", "turtle": "Turtle", "rdfxml": "RDF_XML", "jsonld": "JSON-LD"}
 
@@ -119,23 +134,34 @@ def catalogue(store: Store, address: str) -> Iterator[Statement]:
     catalog.iris(FOAF + "homepage", address)
     service = _service(address)
     catalog.iris(DCAT + "service", service.iri)
-    publishers = {_publisher_of_all(address): "Socle"}
+    agents = {_publisher_of_all(address): "Socle", **publishers(store)}
     nodes: list[_Node] = []
     for held in _held(store):
         catalog.iris(DCAT + "dataset", held.heading.iri)
         service.iris(DCAT + "servesDataset", held.heading.iri)
         nodes.append(_series(held, address))
-        if held.heading.publisher:
-            publishers[held.heading.publisher] = _name(store, held.heading.publisher)
         for edition in held.editions:
             nodes += _release(store, edition, held.editions, address)
             catalog.iris(DCAT + "dataset", f"{held.heading.iri}@{edition.version}")
     issued = [edition.issued for held in _held(store) for edition in held.editions]
     if issued:
         catalog.value(DCT + "modified", instant(max(issued)), "dateTime")
-    agents = [_agent(iri, name) for iri, name in publishers.items()]
-    for node in (catalog, service, *agents, _contact(address), *nodes):
+    theme = _Node(_THEME)
+    theme.texts(SKOS + "prefLabel", (("fr", "Population et société"),))
+    named = [_agent(iri, name) for iri, name in agents.items()]
+    types: dict[Statement, None] = {}
+    for node in (catalog, service, *named, _contact(address), theme, *nodes):
         yield from node.statements
+        for one in node.statements:
+            if one.predicate in _RANGES:
+                types[Statement(one.object, RDF + "type", _RANGES[one.predicate], "@id")] = None
+    yield from types
+
+
+def publishers(store: Store) -> dict[str, str]:
+    """Who publishes the nomenclatures: IRI and name. Not each is an organisation that the registry knows."""
+    iris = (held.heading.publisher for held in _held(store))
+    return {iri: _name(store, iri) for iri in iris if iri}
 
 
 def _publisher_of_all(address: str) -> str:
@@ -160,7 +186,7 @@ def _name(store: Store, publisher: str) -> str:
 
 
 def _contact(address: str) -> _Node:
-    contact = _Node(f"{address}catalog#contact", VCARD + "Organization")
+    contact = _Node(f"{address}catalog#contact", VCARD + "Organization", VCARD + "Kind")
     contact.texts(VCARD + "fn", (("fr", "Socle"),))
     contact.iris(VCARD + "hasURL", address)
     return contact
@@ -195,7 +221,7 @@ def _described(iri: str, heading: Nomenclature, address: str, *types: str) -> _N
     node.iris(DCT + "publisher", heading.publisher)
     node.iris(DCAT + "contactPoint", f"{address}catalog#contact")
     node.iris(DCT + "language", f"{_EUROPEAN}language/FRA")
-    node.iris(DCAT + "theme", f"{_EUROPEAN}data-theme/SOCI")
+    node.iris(DCAT + "theme", _THEME)
     node.iris(DCT + "accessRights", f"{_EUROPEAN}access-right/PUBLIC")
     return node
 

@@ -8,22 +8,27 @@ used, no redirect is followed, and of the answer no more is read than its first 
 from __future__ import annotations
 
 import ipaddress
+import queue
 import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from registry.settings import LOOPBACK
 
 SECONDS = 10.0
-"""For connecting, sending and the first line of the answer together; resolving a name takes what it takes."""
+"""For resolving the name, connecting, sending and the first line of the answer together."""
 
 URL_LENGTH = 500
+MOST_LOOK_UPS = 8
+"""Names that are being resolved at once; a resolver that does not answer holds these many threads and no more."""
+
 _MOST_ADDRESSES = 4
 _MOST_HEAD = 16_384
 _DRAINED, _DRAINED_SECONDS = 16_384, 0.5
@@ -45,6 +50,7 @@ _INWARD = tuple(
 )
 
 
+_look_ups = threading.BoundedSemaphore(MOST_LOOK_UPS)
 _Address = tuple[socket.AddressFamily, tuple[str, int]]
 
 
@@ -101,7 +107,9 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, trusted: Collecti
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
-        addresses = _addresses(host, parts.port or (443 if parts.scheme == "https" else 80))
+        addresses = _addresses(host, parts.port or (443 if parts.scheme == "https" else 80), deadline)
+    except TimeoutError:
+        return Answer(0, "time")
     except (OSError, UnicodeError):
         return Answer(0, "name")
     if host not in trusted and not all(is_public(address[0]) for _, address in addresses):
@@ -119,8 +127,31 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, trusted: Collecti
         return Answer(0, "answer")
 
 
-def _addresses(host: str, port: int) -> list[_Address]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def _addresses(host: str, port: int, deadline: float) -> list[_Address]:
+    """What a name resolves to, asked beside this thread, since the system's resolver takes no time limit.
+
+    :raises TimeoutError: if it does not answer in time, or too many names are being resolved already.
+    :raises OSError, UnicodeError: if it resolves to nothing.
+    """
+    told: queue.SimpleQueue[Sequence[Any] | OSError | UnicodeError] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            told.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            told.put(error)
+        finally:
+            _look_ups.release()
+
+    if not _look_ups.acquire(timeout=_left(deadline)):
+        raise TimeoutError
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        found = told.get(timeout=_left(deadline))
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(found, OSError | UnicodeError):
+        raise found
     unique: dict[_Address, None] = dict.fromkeys(
         (family, (str(address[0]), port)) for family, _, _, _, address in found
     )

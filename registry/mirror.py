@@ -118,12 +118,19 @@ class _Proof:
 
 
 def sync(
-    url: str, folder: Path, *, today: date, trust: Trust | None = None, said: Callable[[str], None] = lambda _: None
+    url: str,
+    folder: Path,
+    *,
+    today: date,
+    trust: Trust | None = None,
+    said: Callable[[str], None] = lambda _: None,
+    token: str = "",
 ) -> Synced:
     """Bring the copy of a registry in a folder up to date, or make it.
 
     Killed at any instant it leaves the copy as it was or as it becomes, and the next run goes on from there.
     ``trust`` is what is known of the registry's keys from elsewhere; ``said`` is told what is going on.
+    ``token`` tells the registry who asks, so that it can warn them; it is written nowhere.
 
     :raises Unverified: if what the registry shows is not what was signed, or not what the copy grew from.
     :raises Conflict: if another run is at work in the folder, or it holds something else.
@@ -132,7 +139,7 @@ def sync(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _told():
-        return _Copy(folder, remote.root_of(url), today, trust or Trust(), said).sync()
+        return _Copy(folder, remote.root_of(url), today, trust or Trust(), said, token).sync()
 
 
 @contextmanager
@@ -162,8 +169,11 @@ def _told() -> Iterator[None]:
 class _Copy:
     """One run over a copy: what it holds, what it trusts, and where the registry is."""
 
-    def __init__(self, folder: Path, root: str, today: date, trust: Trust, said: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, root: str, today: date, trust: Trust, said: Callable[[str], None], token: str
+    ) -> None:
         self.folder, self.root, self.today, self.trust, self.said = folder, root, today, trust, said
+        self.token = token
         self.state = (folder / CURRENT).resolve() if os.path.lexists(folder / CURRENT) else None
         self.kept = self._kept()
         self.incoming = folder / INCOMING
@@ -215,9 +225,8 @@ class _Copy:
         """
         known = self.kept.note
         try:
-            with remote.fetched(
-                f"{self.root}/log/checkpoint", 1 << 16, known=f'"{sha256(known)}"' if known else ""
-            ) as answer:
+            tag = f'"{sha256(known)}"' if known else ""
+            with remote.fetched(f"{self.root}/log/checkpoint", 1 << 16, known=tag, token=self.token) as answer:
                 note = answer.read()
         except remote.NotModified:
             return self.kept
@@ -230,9 +239,9 @@ class _Copy:
 
     def _proof(self, note: bytes, size: int, same: int) -> _Proof:
         """The proof under a head, of whose entries the first ``same`` are those that the copy holds."""
-        entries, envelopes = remote.entries_since(self.root, same, size)
+        entries, envelopes = remote.entries_since(self.root, same, size, token=self.token)
         entries = [*self.kept.entries[:same], *entries]
-        sets = remote.key_sets(self.root, entries)
+        sets = remote.key_sets(self.root, entries, token=self.token)
         return _Proof(tuple(entries), (*self.kept.envelopes[:same], *envelopes), note, tuple(sets))
 
     def _verified(self, fresh: _Proof, trusted: Trust) -> tuple[_Proof, Verified]:
@@ -375,7 +384,7 @@ class _Copy:
     def _release_after(self, base: Copied, one: Copied, path: Path) -> Release:
         """A release, from the file of another that was verified, and the delta between both."""
         url = f"{self.root}/nomenclatures/{one.slug}/diff?from={base.version}&to={one.version}&format=ndjson"
-        with remote.fetched(url, _DELTA_BYTES) as answer:
+        with remote.fetched(url, _DELTA_BYTES, token=self.token) as answer:
             told = orjson.loads(answer.readline())
             changes = [orjson.loads(line) for line in answer]
         empty = feed.beginning(told)
@@ -395,7 +404,7 @@ class _Copy:
         waiting = self.incoming / file.sha256
         arriving = waiting.with_suffix(".part")
         try:
-            with remote.fetched(url, file.size) as answer, arriving.open("wb") as stream:
+            with remote.fetched(url, file.size, token=self.token) as answer, arriving.open("wb") as stream:
                 shutil.copyfileobj(answer, stream)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -86,7 +86,7 @@ def _log(root: str, trust: Trust) -> Verified:
     return verification.verify_log(entries, envelopes, note, key_sets(root, entries), trust)
 
 
-def entries_since(root: str, known: int, size: int) -> tuple[list[bytes], list[bytes]]:
+def entries_since(root: str, known: int, size: int, *, token: str = "") -> tuple[list[bytes], list[bytes]]:
     """The entries of a registry's log after those that are known, up to a size; and the envelope of each.
 
     :raises Unverified: if it is no log, or not as long.
@@ -97,7 +97,7 @@ def entries_since(root: str, known: int, size: int) -> tuple[list[bytes], list[b
     while known + len(entries) < size:
         url = f"{root}/log?{urlencode({'limit': 1000, 'after': known + len(entries)})}"
         with _about(url):
-            items = _json(url)["items"][: size - known - len(entries)]
+            items = _json(url, token)["items"][: size - known - len(entries)]
             entries += [one["entry"].encode() for one in items]
             envelopes += [verification.canonical(one["envelope"]) for one in items]
         taken += sum(map(len, entries[-len(items) :])) if items else 0
@@ -107,14 +107,14 @@ def entries_since(root: str, known: int, size: int) -> tuple[list[bytes], list[b
     return entries, envelopes
 
 
-def key_sets(root: str, entries: Iterable[bytes]) -> list[bytes]:
+def key_sets(root: str, entries: Iterable[bytes], *, token: str = "") -> list[bytes]:
     """The key sets of a registry that the entries of its log name.
 
     :raises Unverified: if they are none.
     """
     with _about(f"{root}/keys"):
         named = 1 + sum(orjson.loads(entry)["type"] == "keys" for entry in entries)
-        return [verification.canonical(one) for one in _json(f"{root}/keys")["items"][:named]]
+        return [verification.canonical(one) for one in _json(f"{root}/keys", token)["items"][:named]]
 
 
 @contextmanager
@@ -134,8 +134,8 @@ def _archive(url: str, trust: Trust) -> Verified:
         return verification.verify_archive(path, trust)
 
 
-def _json(url: str) -> Any:
-    with fetched(url, MOST_BYTES) as answer:
+def _json(url: str, token: str) -> Any:
+    with fetched(url, MOST_BYTES, token=token) as answer:
         return orjson.loads(answer.read())
 
 
@@ -199,10 +199,11 @@ def _receive(answer: http.client.HTTPResponse, kept: IO[bytes], url: str, most: 
 
 
 @contextmanager
-def fetched(url: str, most: int, *, known: str = "") -> Iterator[IO[bytes]]:
+def fetched(url: str, most: int, *, known: str = "", token: str = "") -> Iterator[IO[bytes]]:
     """What an address answers, by HTTP alone: neither a file nor FTP, wherever it redirects to.
 
-    ``known`` is the entity tag of what is there already.
+    ``known`` is the entity tag of what is there already. ``token`` says who asks; it goes to this address alone, not to
+    where that redirects, and is in no message.
 
     :raises NotModified: if that is what there is still.
     :raises NotFound: if there is nothing there.
@@ -221,6 +222,8 @@ def fetched(url: str, most: int, *, known: str = "") -> Iterator[IO[bytes]]:
     ):
         opener.add_handler(handler())
     request = urllib.request.Request(url, headers={"If-None-Match": known} if known else {})  # noqa: S310 -- HTTP alone.
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with opener.open(request, timeout=_SECONDS) as answer, TemporaryFile() as kept:
             _receive(answer, kept, url, most)

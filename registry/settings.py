@@ -51,10 +51,13 @@ def _flag(value: str) -> bool:
     return value == "yes"
 
 
-def _token(value: str) -> str:
-    # What it says is checked where it is used; only here can it be repeated by accident.
-    if value and not value.startswith("reg_"):
-        raise ValueError(value)
+def bearer_token(value: str) -> str:
+    """A token, or nothing; whether it is good is checked where it is used.
+
+    :raises ValueError: if it can't be one, without repeating it.
+    """
+    if value and not re.fullmatch("reg_[A-Za-z0-9_-]+", value):
+        raise ValueError("not a token")
     return value
 
 
@@ -126,7 +129,10 @@ class Settings:
         "", _hosts, "host names, commas between", "the Host headers that are answered; empty: all"
     )
     token: str = _setting(
-        "", _token, "a token, reg_…", "the token by which commands act, in the place of the local operator"
+        "", bearer_token, "a token, reg_…", "the token by which commands act, in the place of the local operator"
+    )
+    sync_token: str = _setting(
+        "", bearer_token, "a token, reg_…", "the token by which `socle sync` says who asks; empty: it asks anonymously"
     )
     secret_file: str = _setting(
         "", _text, "a file", "the secret that guards forms, private to its owner; empty: secret under SOCLE_DATA_DIR"
@@ -201,6 +207,7 @@ class Settings:
         return values | {
             "SOCLE_DATABASE_URL": make_url(self.database).render_as_string(hide_password=True),
             "SOCLE_TOKEN": "***" if self.token else "",
+            "SOCLE_SYNC_TOKEN": "***" if self.sync_token else "",
             "SOCLE_SMTP_URL": _PASSWORD.sub(r"\1***\2", self.smtp_url),
         }
 
@@ -235,7 +242,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
 _PASSWORD = re.compile(r"(://[^:/@]*:).*(@)")
 """What stands between an address's user and host."""
 
-_SECRETS = ("SOCLE_TOKEN",)
+_SECRETS = ("SOCLE_TOKEN", "SOCLE_SYNC_TOKEN")
 """Variables whose value is never shown."""
 
 _OF_TESTS: dict[str, Any] = {"SOCLE_FAULTS": None, "SOCLE_FUZZ": None}

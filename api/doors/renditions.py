@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api import current
+from api import consumption, current
 from registry.errors import NotFound
 from registry.formats import FORMATS
 from registry.model import Edition
@@ -14,6 +14,7 @@ def written(edition: Edition, format: str) -> bytes:
     :raises Damaged: if the bytes of its file are not those that were published.
     """
     store = current.store()
+    consumption.note(edition.nomenclature, edition.version)
     try:
         _, path = store.rendition(edition.nomenclature, edition.version, format)
     except NotFound:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, abort, redirect, request, url_for
 
-from api import current, negotiation
+from api import consumption, current, negotiation
 from api.caching import answer
 from api.concepts import alone
 from registry import analysis
@@ -118,6 +118,9 @@ def _vocabulary(name: str) -> _Vocabulary:
     slug, at, version = name.partition("@")
     store = current.store()
     edition = store.edition(slug, version) if at else store.in_force(slug, today())
+    if name == (request.view_args or {}).get("name"):
+        # Answers that only list nomenclatures, or search in all of them, use none.
+        consumption.note(slug, edition.version)
     return _Vocabulary(name, edition, store.heading(slug, edition.version), bool(at), _language())
 
 
