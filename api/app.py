@@ -22,6 +22,7 @@ from api import (
     documentation,
     draft_editions,
     drafts,
+    endings,
     errors,
     log,
     nomenclatures,
@@ -130,6 +131,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     errors.handle(app, pages.errors.page, doors=DOORS)
     caching.install(app)
     consumption.install(app)
+    endings.install(app)
     api = documentation.DescribedApi(app, spec_kwargs={"extra_plugins": [documentation.Answers()]})
     for blueprint in (
         nomenclatures.blueprint,

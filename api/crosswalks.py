@@ -7,9 +7,21 @@ from typing import Any
 import marshmallow as ma
 from flask import Response
 
-from api import current, negotiation
+from api import caching, current, negotiation
 from api.caching import answer
-from api.reading import PageQuery, Query, ReleaseQuery, Routes, cursor, listing, next_link, position, reading
+from api.reading import (
+    PageQuery,
+    Query,
+    ReleaseQuery,
+    Routes,
+    address_with,
+    cursor,
+    listing,
+    next_link,
+    position,
+    reading,
+)
+from api.releases import in_parts
 from api.schemas import (
     CodeListSchema,
     CrosswalkDifferenceSchema,
@@ -28,6 +40,7 @@ from registry.errors import NotFound
 from registry.formats.crosswalks import CROSSWALK_FORMATS
 from registry.model import today
 from registry.signing import instant
+from registry.store import Store
 from registry.store.crosswalks import ListEdition
 
 blueprint = Routes("crosswalks", __name__, description="Local code lists and their crosswalks")
@@ -126,16 +139,19 @@ class CrosswalkQuery(EditionQuery):
 
 @blueprint.get(ADDRESS)
 @blueprint.arguments(CrosswalkQuery, location="query")
+@in_parts
 @blueprint.response(200, CrosswalkRowsSchema)
 def crosswalk(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> Response:
     """Give an edition of a crosswalk whole: each local code, its relation, the shared concept and its label."""
     store = current.store()
     edition, pinned = _edition(query, organisation, slug, nomenclature)
+    address = address_with("edition", str(edition.edition))
     media_types = {format.name: format.media_type for format in CROSSWALK_FORMATS.values()}
     chosen = negotiation.chosen_name({"json": "application/json", **media_types}, query.get("format"))
     if chosen != "json":
         body = b"".join(CROSSWALK_FORMATS[chosen].write(editions.whole(store, edition)))
-        return answer(body, media_type=media_types[chosen], pinned=pinned, modified=edition.issued)
+        kind = media_types[chosen]
+        return answer(body, media_type=kind, pinned=pinned, modified=edition.issued, location=address, parts=True)
     rows = store.mappings(edition)
     concepts = store.labels(nomenclature, edition.release, {mapping.target_code for mapping, _ in rows} - {""})
     items = [
@@ -157,7 +173,10 @@ def crosswalk(query: dict[str, Any], organisation: str, slug: str, nomenclature:
         for mapping, label in rows
     ]
     return answer(
-        {**edition_document(edition), **listing(items, len(items), None)}, pinned=pinned, modified=edition.issued
+        {**edition_document(edition), **listing(items, len(items), None)},
+        pinned=pinned,
+        modified=edition.issued,
+        location=address,
     )
 
 
@@ -185,7 +204,10 @@ def status(query: dict[str, Any], organisation: str, slug: str, nomenclature: st
     edition, pinned = _edition(query, organisation, slug, nomenclature)
     coverage = editions.coverage(editions.content(current.store(), edition))
     return answer(
-        {**edition_document(edition), "coverage": coverage.document()}, pinned=pinned, modified=edition.issued
+        {**edition_document(edition), "coverage": coverage.document()},
+        pinned=pinned,
+        modified=edition.issued,
+        location=address_with("edition", str(edition.edition)),
     )
 
 
@@ -234,5 +256,12 @@ def review(query: dict[str, Any], organisation: str, slug: str, nomenclature: st
 def _edition(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) -> tuple[CrosswalkEdition, bool]:
     """The edition that the query asks for, else the one that applies today; and whether the address pins it."""
     number = query.get("edition")
-    at = None if number else today()
-    return current.store().crosswalk_edition(organisation, slug, nomenclature, edition=number, at=at), bool(number)
+    if number:
+        return current.store().crosswalk_edition(organisation, slug, nomenclature, edition=number), True
+
+    def found(store: Store) -> CrosswalkEdition:
+        return store.crosswalk_edition(organisation, slug, nomenclature, at=today())
+
+    edition = found(current.store())
+    caching.follows(str(edition.edition), lambda store: str(found(store).edition))
+    return edition, False

@@ -66,6 +66,7 @@ WORDS = {
     413: ("Too large", "Trop volumineux"),
     414: ("URI too long", "Adresse trop longue"),
     415: ("Unsupported media type", "Type de contenu non admis"),
+    416: ("No such part", "Aucune partie à cet endroit"),
     422: ("Parameters are refused", "Paramètres refusés"),
     428: ("Precondition required", "If-Match est exigé"),
     431: ("Headers too large", "En-têtes trop longs"),

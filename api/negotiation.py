@@ -1,10 +1,13 @@
-"""Which format to answer in: ``format`` decides, else ``Accept``, else JSON."""
+"""Which format to answer in: ``format`` decides, else ``Accept``, else JSON; and in which content coding."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from flask import abort, request
+from werkzeug.datastructures import Accept
+from werkzeug.http import parse_accept_header
 
 from registry.formats import FORMATS, Format
 
@@ -49,3 +52,12 @@ def _best(offered: Sequence[str]) -> str:
     if best is None:
         abort(406, f"Accept: offered here are {', '.join(offered)}")
     return best
+
+
+@lru_cache(maxsize=256)
+def coding(asked: str) -> str:
+    """The content coding that ``Accept-Encoding`` asks for among ours: br, gzip, or none."""
+    if asked.count(",") > _ITEMS:
+        return ""
+    accepted = parse_accept_header(asked, Accept)
+    return next((one for one in ("br", "gzip") if accepted[one] > 0), "")

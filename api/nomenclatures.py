@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response
 
-from api import current, negotiation, releases
+from api import current, memento, negotiation, releases
 from api.caching import answer
 from api.reading import (
     IS_VERSION,
@@ -60,10 +60,28 @@ def nomenclatures(query: dict[str, Any]) -> Response:
 @blueprint.get("/nomenclatures/<slug>")
 @blueprint.arguments(Query, location="query")
 @blueprint.response(200, NomenclatureSchema)
+@blueprint.alt_response(302, description="With `Accept-Datetime`: to the release in force then (RFC 7089)")
 def nomenclature(query: dict[str, Any], slug: str) -> Response:
     """Describe a nomenclature: title, steward, licence, the release in force and the last one."""
+    found = memento.gate(slug)
+    if found is not None:
+        return found
     document = described(current.store().nomenclature(slug))
-    return answer(document, links={"version-history": f"/api/v1/nomenclatures/{slug}/releases"})
+    releases_ = f"/api/v1/nomenclatures/{slug}/releases"
+    links = {"version-history": releases_, **memento.origin(slug)}
+    if document["latest"]:
+        links["latest-version"] = f"{releases_}/latest"
+    response = answer(document, links=links)
+    response.headers["Vary"] = memento.VARY
+    return response
+
+
+@blueprint.get("/nomenclatures/<slug>/timemap")
+@blueprint.arguments(Query, location="query")
+@blueprint.response(200, {"type": "string"}, content_type=memento.LINK_FORMAT)
+def timemap(query: dict[str, Any], slug: str) -> Response:
+    """List the releases by the moment from which they are in force, as links (a TimeMap of RFC 7089)."""
+    return answer(memento.timemap(slug), media_type=memento.LINK_FORMAT)
 
 
 def described(item: Nomenclature) -> dict[str, Any]:
@@ -155,10 +173,11 @@ class DifferenceQuery(PageQuery):
 def difference(query: dict[str, Any], slug: str) -> Response:
     """Say what changed between two releases, code by code: facts, compatibility, states before and after, lineage."""
     changes = current.store().difference(slug, query["from_"], query["to"])
+    edition = current.store().edition(slug, query["to"])
     chosen = negotiation.chosen_name(_DIFFERENCES, query.get("format"))
     if chosen != "json":
-        lines = delta(current.store(), changes, current.store().edition(slug, query["to"]))
-        return answer(FEED_FORMATS[chosen].write(lines), media_type=_DIFFERENCES[chosen], pinned=True)
+        body = FEED_FORMATS[chosen].write(delta(current.store(), changes, edition))
+        return answer(body, media_type=_DIFFERENCES[chosen], pinned=True, modified=edition.issued)
     shapes = link_shapes(changes.links_added)
     kind = query.get("kind")
     kept = [change for change in changes.changes if kind is None or kind in change.kinds]
@@ -169,13 +188,13 @@ def difference(query: dict[str, Any], slug: str) -> Response:
         "nomenclature": slug,
         "from": query["from_"],
         "to": query["to"],
-        **passage_document(changes, current.store().edition(slug, query["to"])),
+        **passage_document(changes, edition),
         "compatibility": changes.compatibility,
         "leastVersion": str(least_version(query["from_"], changes.compatibility)),
         "counts": changes.counts,
         **listing([change_document(change, shapes) for change in page], len(kept), token),
     }
-    return answer(document, pinned=True, links=next_link(token))
+    return answer(document, pinned=True, modified=edition.issued, links=next_link(token))
 
 
 class ExportQuery(ReleaseQuery):
@@ -189,6 +208,7 @@ class ExportQuery(ReleaseQuery):
 
 @blueprint.get("/nomenclatures/<slug>/export")
 @blueprint.arguments(ExportQuery, location="query")
+@releases.in_parts
 @blueprint.response(200, ReleaseFileSchema)
 def export(query: dict[str, Any], slug: str) -> Response:
     """Download a whole release, the bytes that were written when it was published."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -15,8 +15,9 @@ from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 from webargs.flaskparser import abort as refuse
 
-from api import current
+from api import caching, current
 from registry.model import Edition, today
+from registry.store import Store
 
 MOVING = ("latest", "current")
 
@@ -115,9 +116,15 @@ def reading(slug: str, query: dict[str, Any]) -> Reading:
     asked = query.get("release")
     if asked and asked not in MOVING:
         return Reading(current.store().edition(slug, asked), True)
-    if asked == "latest":
-        return Reading(current.store().latest(slug), False)
-    return Reading(current.store().in_force(slug, query.get("at") or today(), query.get("knownAt")), False)
+
+    def found(store: Store) -> Edition:
+        if asked == "latest":
+            return store.latest(slug)
+        return store.in_force(slug, query.get("at") or today(), query.get("knownAt"))
+
+    edition = found(current.store())
+    caching.follows(edition.version, lambda store: found(store).version)
+    return Reading(edition, False)
 
 
 def moving(slug: str, version: str, endpoint: str) -> Response | None:
@@ -138,8 +145,13 @@ def moving(slug: str, version: str, endpoint: str) -> Response | None:
 
 def pinned_address(edition: Edition) -> str:
     """The address of what is read now, pinned to the release that it was read in."""
-    kept = [(key, value) for key, value in request.args.items(multi=True) if key not in ("release", "at", "knownAt")]
-    return f"{request.path}?{urlencode([*kept, ('release', edition.version)])}"
+    return address_with("release", edition.version, without=("at", "knownAt"))
+
+
+def address_with(name: str, value: str, *, without: Sequence[str] = ()) -> str:
+    """The address that is asked for, with another value of one parameter, at its end."""
+    kept = [pair for pair in request.args.items(multi=True) if pair[0] not in (name, *without)]
+    return f"{request.path}?{urlencode([*kept, (name, value)])}"
 
 
 def cursor(position: str) -> str:
@@ -165,8 +177,7 @@ def next_link(cursor_: str | None, name: str = "cursor") -> dict[str, str]:
     """The Link header's target of the next page, if there is one; ``name`` is the parameter that takes the cursor."""
     if cursor_ is None:
         return {}
-    kept = [(key, value) for key, value in request.args.items(multi=True) if key != name]
-    return {"next": f"{request.path}?{urlencode([*kept, (name, cursor_)])}"}
+    return {"next": address_with(name, cursor_)}
 
 
 def listing(items: list[Any], total: int | None, cursor_: str | None) -> dict[str, Any]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from datetime import timedelta
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import marshmallow as ma
-from flask import Response, send_file
-from werkzeug.http import http_date
+from flask import Response
 
-from api import current, negotiation
-from api.caching import LARGEST_KEPT, PINNED, answer, conditional
+from api import caching, current, memento, negotiation
+from api.caching import answer
+from api.errors import PROBLEM
 from api.reading import PageQuery, Query, Routes, cursor, day, listing, moving, next_link, position, reading
-from api.schemas import ReleaseFileSchema, ReleaseSchema, ReleaseStatusSchema, SealedSchema
+from api.schemas import ProblemSchema, ReleaseFileSchema, ReleaseSchema, ReleaseStatusSchema, SealedSchema
 from api.schemas import listing as listing_schema
 from registry import archive
 from registry.archive import Archive
@@ -29,6 +28,8 @@ blueprint = Routes("releases", __name__, description="Published releases, which 
 
 EXPORTS = ("json", "turtle", "rdfxml", "jsonld", "ntriples", "csv")
 """Formats by preference of a client that has none; the others are had by ``format`` alone."""
+
+_View = TypeVar("_View", bound=Callable[..., Any])
 
 
 @blueprint.get("/nomenclatures/<slug>/releases")
@@ -45,6 +46,14 @@ def releases(query: dict[str, Any], slug: str) -> Response:
     )
 
 
+def in_parts(view: _View) -> _View:
+    """Describe a view whose files may be had in parts: with `Range`, 206 or 416."""
+    for status, said in ((206, "The part that `Range` asks for, if `If-Range` agrees"), (416, "No such part")):
+        schema = {"content_type": PROBLEM, "schema": ProblemSchema} if status == 416 else {}
+        view = blueprint.alt_response(status, description=said, **schema)(view)
+    return view
+
+
 class FormatQuery(Query):
     """In which format."""
 
@@ -56,6 +65,7 @@ class FormatQuery(Query):
 
 @blueprint.get("/nomenclatures/<slug>/releases/<version>")
 @blueprint.arguments(FormatQuery, location="query")
+@in_parts
 @blueprint.response(200, {"anyOf": [ReleaseSchema, ReleaseFileSchema]})
 @blueprint.alt_response(302, description="`latest` and `current` redirect to the pinned address")
 def release(query: dict[str, Any], slug: str, version: str) -> Response:
@@ -79,14 +89,8 @@ def release(query: dict[str, Any], slug: str, version: str) -> Response:
         "attribution": heading.attribution,
         "files": files,
     }
-    base = f"/api/v1/nomenclatures/{slug}/releases"
-    links = {
-        "latest-version": f"{base}/latest",
-        "version-history": base,
-        **({"predecessor-version": f"{base}/{edition.predecessor}"} if edition.predecessor else {}),
-        "license": heading.license,
-    }
-    return answer(document, pinned=True, modified=edition.issued, links=links)
+    links = {**memento.versions(edition), "license": heading.license}
+    return memento.as_memento(answer(document, pinned=True, modified=edition.issued, links=links), edition)
 
 
 @blueprint.get("/nomenclatures/<slug>/releases/<version>/manifest")
@@ -120,6 +124,10 @@ def status(query: dict[str, Any], slug: str, version: str) -> Response:
         in_force = reading(slug, {}).edition.version == version
     except NotFound:
         in_force = False
+    after = next((item for item in editions if item.predecessor == version and item.withdrawn_at is None), None)
+    links = memento.versions(edition)
+    if after:
+        links["successor-version"] = f"{links['version-history']}/{after.version}"
     return answer(
         {
             "nomenclature": slug,
@@ -130,7 +138,8 @@ def status(query: dict[str, Any], slug: str, version: str) -> Response:
             "correctedBy": [item.version for item in editions if item.corrects == version],
             "validUntil": day(until - timedelta(days=1) if until else None),
             "inForce": in_force,
-        }
+        },
+        links=links,
     )
 
 
@@ -148,35 +157,29 @@ def archive_answer(edition: Edition, *, pinned: bool) -> Response:
 
     :raises Damaged: if the bytes of a file are not those that were published.
     """
-    stream = TemporaryFile()  # noqa: SIM115 -- the response closes it, once it is sent.
-    archive.write(current.store(), edition.nomenclature, edition.version, stream)
-    size = stream.tell()
-    stream.seek(0)
-    blob = Blob(hashlib.file_digest(stream, "sha256").hexdigest(), size)
-    stream.seek(0)
+    blob, stream = archive.kept(current.store(), edition.nomenclature, edition.version)
     return _download(edition, stream, blob, archive.ARCHIVE, pinned=pinned)
 
 
 def _download(edition: Edition, stream: IO[bytes], blob: Blob, kind: Format | Archive, *, pinned: bool) -> Response:
-    """Bytes of a release; those that are too large to be kept are streamed."""
+    """Bytes of a release."""
     base = f"/api/v1/nomenclatures/{edition.nomenclature}"
     if kind.name in FORMATS:
         location = f"{base}/releases/{edition.version}?format={kind.name}"
     else:
         location = f"{base}/export?release={edition.version}&format={kind.name}"
-    if blob.size <= LARGEST_KEPT:
-        with stream:
-            data = stream.read()
-        response = answer(data, media_type=kind.media_type, pinned=pinned, modified=edition.issued, location=location)
-    else:
-        response = send_file(stream, mimetype=kind.media_type, conditional=False, etag=False)
-        response.headers["Content-Location"] = location
-        response.headers["ETag"] = f'"{blob.sha256}"'
-        response.headers["Content-Length"] = str(blob.size)
-        response.headers["Cache-Control"] = PINNED if pinned else "no-cache"
-        response.headers["Vary"] = "Accept, Accept-Encoding"
-        response.headers["Last-Modified"] = http_date(edition.issued)
-        response = conditional(response, blob.sha256)
+    response = caching.file_answer(
+        stream,
+        blob.size,
+        blob.sha256,
+        media_type=kind.media_type,
+        pinned=pinned,
+        modified=edition.issued,
+        links=memento.versions(edition),
+        location=location,
+    )
+    if pinned:
+        response = memento.as_memento(response, edition)
     name = f"{edition.nomenclature}-{edition.version}.{kind.extension}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

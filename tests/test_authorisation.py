@@ -25,6 +25,7 @@ from registry.access import OF_ONE_ORGANISATION, OPERATIONS, ROLES
 from registry.store import Store
 from tests.conftest import running, settings_for
 from tests.factories import a_member, a_token, bearer, keys_of
+from tests.test_committee import Committee
 
 WRITES = ("post", "put", "patch", "delete")
 ORGANISATIONS = ("dep-71", "dep-72")
@@ -270,6 +271,57 @@ def test_a_role_in_one_organisation_opens_no_other_by_any_address(guarded: Flask
     response = guarded.put(PREFIX + path, headers=bearer(token), data=b"")
 
     assert response.status_code == status
+
+
+# Another organisation, named in the body of a request
+
+
+NAMED: dict[str, dict[str, Any]] = {
+    "draft.vote": {"choice": "approve"},
+    "token.create": {"roles": ["reader"]},
+    "webhook.write": {"url": "https://dep.example/socle"},
+}
+"""What else is said, so that nothing but the organisation can be refused, by operation."""
+
+
+def naming(app: Flask) -> Iterator[Route]:
+    """The routes in whose body an organisation is named for which something is done."""
+    schemas = app.test_client().get(f"{PREFIX}/openapi.json").get_json()["components"]["schemas"]
+    for route in routes(app):
+        content = route.described.get("requestBody", {}).get("content", {}).get("application/json", {})
+        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        if "organisation" in schemas.get(name, {}).get("properties", {}):
+            yield route
+
+
+def test_nobody_acts_for_another_organisation_by_naming_it_in_a_body(sqlite_url: str, tmp_path: Path) -> None:
+    wrong: list[tuple[Any, ...]] = []
+    tried = set()
+    with running(settings_for(tmp_path, sqlite_url)) as app:
+        client, store = app.test_client(), app.extensions["socle"].store
+        committee = Committee(store)
+        draft = committee.submitted()
+        theirs = a_token(store, a_member(store, *ROLES, organisation="dep-01"))
+        for route in naming(app):
+            path = re.sub(r"\{\w+\}", str(draft), route.path)
+            before = len(journal(app))
+            for organisation, allowed in (("dep-71", False), ("nowhere", False), ("dep-01", True)):
+                body = {**NAMED[route.operation], "organisation": organisation}
+                headers = {**route.request()["headers"], **bearer(theirs)}
+
+                status = client.open(path, method=route.method, headers=headers, json=body).status_code
+
+                if status != 403 if not allowed else status >= 400:
+                    wrong.append((route.method, path, organisation, status))
+            tried.add(route.operation)
+            refusals = [one["type"] for one in journal(app)[before:]]
+            if refusals != ["refusal", "refusal", "action"]:
+                wrong.append((route.method, path, "journal", refusals))
+
+        voted = store.votes(draft, 1)
+    assert wrong == []
+    assert tried == NAMED.keys()
+    assert [vote.organisation for vote in voted] == ["dep-01"]
 
 
 # Hostile content by those who may

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 
-from registry import access
+from registry import sessions
 from registry.settings import Settings
 from tests.browser import launched, served
 from tests.conftest import running, settings_for
@@ -266,7 +266,7 @@ def test_a_person_signs_in_asks_for_a_change_and_signs_out_at_320_px(
 ) -> None:
     with running(shipped_settings) as app, served(app) as site:
         store = app.extensions["socle"].store
-        secret = access.create_sign_in_link(store, a_member(store, "proposer").person, actor=the_operator(store))
+        secret = sessions.create_sign_in_link(store, a_member(store, "proposer").person, actor=the_operator(store))
         context = _context(browser, site, java_script_enabled=scripts, viewport={"width": 320, "height": 900})
         page = context.new_page()
         said, found, wide = _listened(page), [], []
@@ -316,7 +316,7 @@ def test_a_referent_maps_codes_and_publishes_and_recodes_a_file_at_320_px(
         store = app.extensions["socle"].store
         published(store, a_release())
         referent = a_member(store, "mapper", organisation="dep-35")
-        secret = access.create_sign_in_link(store, referent.person, actor=the_operator(store))
+        secret = sessions.create_sign_in_link(store, referent.person, actor=the_operator(store))
         context = _context(browser, site, java_script_enabled=scripts, viewport={"width": 320, "height": 900})
         page = context.new_page()
         said, found, wide = _listened(page), [], []

@@ -26,7 +26,7 @@ from registry.access import ANYONE, Actor
 from registry.errors import Busy, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from registry.proposals import HELD_AN_HOUR, HELD_BY_ALL, KEPT_UNCONFIRMED, proposal_document
 from registry.settings import Settings
-from registry.store import Store
+from registry.store import Store, migrate
 from registry.store.proposals import Proposal
 from tests.conftest import running, settings_for
 from tests.factories import a_concept, a_draft, a_member, a_release, a_token, bearer, keys_of, published, the_operator
@@ -152,6 +152,26 @@ def test_nothing_but_what_was_sent_confirms(known: Store, wrong: str) -> None:
         proposals.confirm(known, made.id, wrong, actor=a_member(known, "member"))
 
     assert states(known) == []
+
+
+def test_what_confirms_a_proposal_is_kept_as_a_hash_also_of_proposals_of_before(
+    known: Store, database_url: str
+) -> None:
+    made = a_held_one(known)
+    with known.database.writing() as connection:
+        kept = str(connection.execute(text("SELECT * FROM proposal")).all())
+        before = {"secret": made.confirmation, "id": made.id}
+        connection.execute(text("UPDATE proposal SET confirmation = :secret WHERE id = :id"), before)
+        for statement in ("DROP TABLE reach", "DROP TABLE target", "UPDATE alembic_version SET version_num = '0004'"):
+            connection.execute(text(statement))
+
+    migrate(database_url)
+
+    with known.database.reading() as connection:
+        migrated = str(connection.execute(text("SELECT * FROM proposal")).all())
+    assert kept == migrated
+    assert made.confirmation not in kept
+    assert proposals.confirm(known, made.id, made.confirmation, actor=ANYONE).state == "received"
 
 
 def test_confirmed_again_it_stays_as_it_is(known: Store) -> None:
@@ -356,7 +376,7 @@ def test_without_a_token_it_is_held_and_no_answer_holds_address_or_confirmation(
 ) -> None:
     made = post(client, email="claude@exemple.fr")
     number = made.get_json()["id"]
-    confirmation = registry.proposal(number).confirmation
+    confirmation = proposals.renew(registry, number, actor=an_editor(registry)).confirmation
 
     before = client.get(f"{API}/proposals/{number}")
     wrong = client.post(f"{API}/proposals/{number}/confirm", json={"confirmation": "x"})
@@ -442,10 +462,10 @@ def test_the_link_goes_to_the_sender_at_the_address_that_the_settings_name(
     kept: Store = posting.application.extensions["socle"].store
     assert to == ["claude@exemple.fr"]
     assert message["From"] == "Socle <socle@socle.example>"
-    assert link == proposals.link(
-        posting.application.extensions["socle"].settings, kept.proposal(made.get_json()["id"])
-    )
-    assert link.startswith("https://socle.example/demandes/confirmer?")
+    number = made.get_json()["id"]
+    start, _, secret = link.partition("&jeton=")
+    assert start == f"https://socle.example/demandes/confirmer?demande={number}"
+    assert proposals.confirm(kept, number, secret, actor=ANYONE).state == "received"
 
 
 def test_a_mail_server_that_does_not_answer_loses_nothing(sqlite_url: str, tmp_path: Path) -> None:
@@ -511,16 +531,28 @@ def test_the_command_line_does_all_that_the_api_does(machine: CliRunner, registr
     assert [one["id"] for one in listed["items"]] == [int(number)]
 
 
-def test_the_secretary_gets_the_links_of_what_is_held(machine: CliRunner, registry: Store) -> None:
+def test_the_secretary_sees_what_is_held_and_makes_a_new_link_that_voids_the_one_before(
+    machine: CliRunner, registry: Store
+) -> None:
     made = a_held_one(registry)
 
     held = ran(machine, "proposal", "list", "--held").output
     public = ran(machine, "proposal", "list", "--json").output
-    ran(machine, "proposal", "confirm", str(made.id))
+    email, address = ran(machine, "proposal", "link", str(made.id)).output.splitlines()
+    with pytest.raises(NotFound):
+        proposals.confirm(registry, made.id, made.confirmation, actor=ANYONE)
+    again = address.partition("jeton=")[2]
+    confirmed = ran(machine, "proposal", "confirm", str(made.id), "--confirmation", again)
+    too_late = machine.invoke(main, ["proposal", "link", str(made.id)])
 
-    assert f"claude@exemple.fr  http://127.0.0.1:8000/demandes/confirmer?demande={made.id}&jeton=" in held
+    assert "claude@exemple.fr" in held
+    assert "jeton" not in held
+    assert email == "claude@exemple.fr"
+    assert address.startswith(f"http://127.0.0.1:8000/demandes/confirmer?demande={made.id}&jeton=")
     assert json.loads(public)["items"] == []
+    assert confirmed.exit_code == 0
     assert registry.proposal(made.id).state == "received"
+    assert (too_late.exit_code, "is received" in too_late.output) == (4, True)
 
 
 def test_whoever_does_not_decide_gets_no_links(machine: CliRunner, registry: Store) -> None:
@@ -550,7 +582,8 @@ def sent_form(client: FlaskClient, **changes: str) -> TestResponse:
 
 def test_anybody_asks_by_the_form_and_confirms_by_the_link(client: FlaskClient, registry: Store) -> None:
     held = sent_form(client)
-    [waiting] = proposals.held(registry, actor=the_operator(registry))
+    [known] = proposals.held(registry, actor=the_operator(registry))
+    waiting = proposals.renew(registry, known.id, actor=the_operator(registry))
     settings = client.application.extensions["socle"].settings
     address = proposals.link(settings, waiting).removeprefix(settings.address.rstrip("/"))
 

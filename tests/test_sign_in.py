@@ -20,8 +20,9 @@ from werkzeug.test import TestResponse
 from api import sessions
 from cli.main import main
 from registry import access, opening
-from registry.access import SESSION_LASTS, Actor
+from registry.access import Actor
 from registry.errors import Forbidden, NotFound, Unauthenticated, WrongSetting
+from registry.sessions import SESSION_LASTS, create_sign_in_link, sign_in
 from registry.settings import Settings
 from registry.store import Store
 from tests.conftest import running, settings_for
@@ -54,7 +55,7 @@ def registry(client: FlaskClient) -> Store:
 
 def a_link(store: Store, actor: Actor) -> str:
     """The secret of a link by which a person signs in."""
-    return access.create_sign_in_link(store, actor.person, actor=the_operator(store))
+    return create_sign_in_link(store, actor.person, actor=the_operator(store))
 
 
 def csrf(page: TestResponse) -> str:
@@ -113,7 +114,7 @@ def test_opening_a_link_without_pressing_the_button_does_not_use_it_up(client: F
     for _ in range(3):
         assert client.get(f"/connexion?jeton={secret}").status_code == 200
 
-    assert access.sign_in(registry, secret).person
+    assert sign_in(registry, secret).person
 
 
 def test_a_link_is_over_after_a_quarter_of_an_hour(store: Store) -> None:
@@ -122,7 +123,7 @@ def test_a_link_is_over_after_a_quarter_of_an_hour(store: Store) -> None:
         connection.execute(text("UPDATE sign_in_link SET expires = '2024-01-01T00:00:00Z'"))
 
     with pytest.raises(Unauthenticated):
-        access.sign_in(store, secret)
+        sign_in(store, secret)
 
 
 @pytest.mark.parametrize("secret", ["", "x", "é\ud800", "x" * 10_000, "' OR 1=1 --"])
@@ -130,7 +131,7 @@ def test_no_other_text_signs_in(store: Store, secret: str) -> None:
     a_link(store, a_member(store, "member"))
 
     with pytest.raises(Unauthenticated):
-        access.sign_in(store, secret)
+        sign_in(store, secret)
 
 
 def test_links_are_made_on_the_machine_alone_and_by_administrators(store: Store) -> None:
@@ -138,9 +139,9 @@ def test_links_are_made_on_the_machine_alone_and_by_administrators(store: Store)
     over_the_network = a_member(store, "administrator", organisation="comite")
 
     with pytest.raises(Forbidden):
-        access.create_sign_in_link(store, member.person, actor=over_the_network)
+        create_sign_in_link(store, member.person, actor=over_the_network)
     with pytest.raises(Forbidden):
-        access.create_sign_in_link(store, member.person, actor=access.actor_of(store, member.person, door="terminal"))
+        create_sign_in_link(store, member.person, actor=access.actor_of(store, member.person, door="terminal"))
 
 
 def test_nobody_who_was_erased_gets_a_link(store: Store) -> None:
@@ -153,7 +154,7 @@ def test_nobody_who_was_erased_gets_a_link(store: Store) -> None:
 
 def test_of_links_and_sessions_only_hashes_are_kept(client: FlaskClient, registry: Store) -> None:
     secret = a_link(registry, a_member(registry, "member"))
-    made = access.sign_in(registry, secret)
+    made = sign_in(registry, secret)
 
     with registry.database.reading() as connection:
         rows = "".join(
@@ -205,7 +206,7 @@ def test_the_session_goes_over_https_alone_but_on_the_machine_itself(
 def test_a_session_that_was_planted_before_is_not_the_one_that_is_signed_in(
     client: FlaskClient, another: FlaskClient, registry: Store
 ) -> None:
-    planted = access.sign_in(registry, a_link(registry, a_member(registry, "reader")))
+    planted = sign_in(registry, a_link(registry, a_member(registry, "reader")))
     client.set_cookie(sessions.COOKIE, planted.secret)
     another.set_cookie(sessions.COOKIE, planted.secret)
     client.get("/demandes/nouvelle")
