@@ -11,8 +11,9 @@ from __future__ import annotations
 import gzip
 import secrets
 import threading
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -195,8 +196,9 @@ def _may_be_kept() -> bool:
 def _keep(kept: _Kept, key: tuple[str, ...], response: Response) -> str:
     """Keep an answer for whoever asks the same, in the coding that was asked for, and say what its tag is then."""
     if response.direct_passthrough:
-        kept.keep(key, _as_sent(response, None, g.etag))
-        return str(g.etag)
+        etag = _coded_as_it_is_sent(response, g.etag, key[-1])
+        kept.keep(key, _as_sent(response, None, etag))
+        return etag
     body, etag = _coded(response, g.etag, key[-1])
     kept.keep(key, _as_sent(response, body if len(body) <= LARGEST_KEPT else None, etag))
     return etag
@@ -207,11 +209,49 @@ def _coded(response: Response, etag: str, coding: str) -> tuple[bytes, str]:
     body = response.get_data()
     if coding and len(body) >= _SMALLEST_COMPRESSED and not (response.mimetype or "").startswith(_PACKED):
         body = brotli.compress(body, quality=5) if coding == "br" else gzip.compress(body, 6, mtime=0)
-        etag = f"{etag}-{'br' if coding == 'br' else 'gz'}"
         response.set_data(body)
-        response.headers["Content-Encoding"] = coding
-    response.headers["ETag"] = f'"{etag}"'
+        etag = _tagged(response, etag, coding)
     return body, etag
+
+
+def _tagged(response: Response, etag: str, coding: str) -> str:
+    """The tag of an answer in a coding, which is another representation than the plain one; its headers say so."""
+    etag = f"{etag}-{'br' if coding == 'br' else 'gz'}"
+    response.headers["ETag"] = f'"{etag}"'
+    response.headers["Content-Encoding"] = coding
+    return etag
+
+
+class _Compressed:
+    """The bytes of an answer, compressed as they are sent: quickly, since it is done for each request."""
+
+    def __init__(self, plain: ranges.Streamed, coding: str) -> None:
+        self._plain, self._coding = plain, coding
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Compress piece by piece."""
+        if self._coding == "br":
+            stream = brotli.Compressor(quality=1)
+            add, finish = stream.process, stream.finish
+        else:
+            deflate = zlib.compressobj(1, wbits=31)
+            add, finish = deflate.compress, deflate.flush
+        yield from filter(None, map(add, self._plain))
+        yield finish()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._plain.close()
+
+
+def _coded_as_it_is_sent(response: Response, etag: str, coding: str) -> str:
+    """The tag of a stream; the answer is changed to the content coding that is asked for, if it is worth it."""
+    plain = response.response
+    if not coding or not isinstance(plain, ranges.Streamed) or (response.mimetype or "").startswith(_PACKED):
+        return etag
+    response.response = _Compressed(plain, coding)
+    response.headers.pop("Content-Length")  # Nobody knows it before all is sent.
+    return _tagged(response, etag, coding)
 
 
 def _as_sent(response: Response, body: bytes | None, etag: str) -> _Answer:
@@ -267,7 +307,7 @@ def file_answer(
 ) -> Response:
     """A 200 answer with the bytes of a file, whose hash is known; it is closed once they are sent.
 
-    What is too large to be kept is sent as it is read, and never compressed.
+    What is too large to be kept is sent as it is read, and compressed then.
     """
     if size <= LARGEST_KEPT:
         with file:

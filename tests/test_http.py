@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import brotli
 import orjson
 import pytest
 from flask import Flask
@@ -526,6 +528,28 @@ def had(client: FlaskClient, path: str, method: str = "GET", **headers: str) -> 
 
 LARGE = f"{API}/nomenclatures/aides/export?release=1.0&format=ntriples"
 SMALL = f"{API}/nomenclatures/aides/releases/1.0?format=table-schema"
+
+
+@pytest.mark.parametrize(
+    ("coding", "decoded"), [("gzip", gzip.decompress), ("br", brotli.decompress)], ids=["gzip", "br"]
+)
+def test_a_large_file_is_compressed_as_it_is_sent(
+    large: FlaskClient, coding: str, decoded: Callable[[bytes], bytes]
+) -> None:
+    plain = had(large, LARGE)
+
+    coded = had(large, LARGE, Accept_Encoding=coding)
+    headed = had(large, LARGE, "HEAD", Accept_Encoding=coding)
+    unchanged = had(large, LARGE, Accept_Encoding=coding, If_None_Match=coded.headers["ETag"])
+    other = had(large, LARGE, Accept_Encoding=coding, If_None_Match=plain.headers["ETag"])
+
+    assert coded.headers["Content-Encoding"] == headed.headers["Content-Encoding"] == coding
+    assert decoded(coded.data) == plain.data
+    assert len(coded.data) < len(plain.data) / 4
+    assert "Content-Length" not in headed.headers
+    assert coded.headers["ETag"] == headed.headers["ETag"] == unchanged.headers["ETag"] != plain.headers["ETag"]
+    assert (unchanged.status_code, unchanged.data) == (304, b"")
+    assert (other.status_code, other.data) == (200, coded.data)
 
 
 @pytest.mark.parametrize("path", [LARGE, SMALL], ids=["streamed", "kept"])
