@@ -11,6 +11,10 @@ export PIP_ROOT_USER_ACTION := ignore
 # Some machines set it: each start would then compile two hundred modules anew, which takes longer than all the rest.
 unexport PYTHONDONTWRITEBYTECODE
 
+# uv does it in a quarter of pip's time; where only pip was told how to reach the packages, pip does it.
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) 2>/dev/null || \
+	$(BIN)/python -m pip install -qq --no-compile $(1)
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -100,9 +104,11 @@ $(STAMP): requirements.lock tests/shapes.lock setup.cfg pyproject.toml
 		echo "Socle needs Python 3.11 or later, and $(PYTHON) is not: say which one is, as in make PYTHON=/usr/bin/python3.12"; exit 1; }
 	@echo "Setting up the virtual environment in .venv"
 	@$(PYTHON) -m venv .venv
-	@echo "Installing the locked dependencies (a minute the first time)"
-	@$(BIN)/python -m pip install -qq --no-compile --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -qq --no-compile --no-deps --require-hashes -r tests/shapes.lock
+	@echo "Installing the locked dependencies (half a minute the first time)"
+	@awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' requirements.lock >.venv/uv.lock
+	@$(BIN)/python -m pip install -qq --require-hashes -r .venv/uv.lock
+	@$(call install,--require-hashes -r requirements.lock)
+	@$(call install,--no-deps --require-hashes -r tests/shapes.lock)
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib $(ROOMS) || true # On all cores; examples in packages need not compile.
 	@touch $@
