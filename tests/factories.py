@@ -33,9 +33,13 @@ from registry.model import (
 )
 from registry.rules import text_fault
 from registry.store import Store
+from tests.remembered import filled
 
 A_DAY = date(2024, 1, 1)
 AN_INSTANT = datetime(2024, 1, 1, tzinfo=UTC)
+
+_FEW = 20
+"""More concepts than that are not what many tests begin with."""
 
 CODES = ("A", "B", "C", "D", "007", "00.7-x_Y")
 
@@ -155,15 +159,21 @@ def published(
     decision: Decision | None = None,
 ) -> Edition:
     """Publish a release by the path that users take; every instant is the same unless it is given."""
-    return publishing.publish(
-        store,
-        a_draft(store, release, decision=decision),
-        keys_of(store),
-        version=release.version,
-        valid_from=release.valid_from,
-        issued=issued,
-        corrects=corrects,
-    )
+
+    def publish() -> Edition:
+        return publishing.publish(
+            store,
+            a_draft(store, release, decision=decision),
+            keys_of(store),
+            version=release.version,
+            valid_from=release.valid_from,
+            issued=issued,
+            corrects=corrects,
+        )
+
+    if len(release.concepts) > _FEW:
+        return publish()
+    return filled(store, repr((release, corrects, issued, decision, list(vars(publishing)["FORMATS"]))), publish)
 
 
 def texts_without_faults(*, lines: bool = False) -> st.SearchStrategy[str]:

@@ -48,6 +48,7 @@ from tests.factories import (
     published,
     the_operator,
 )
+from tests.remembered import filled
 
 NEXT_DAY = date(2025, 1, 1)
 VOTERS = ("dep-01", "dep-71", "dgcs")
@@ -60,13 +61,18 @@ class Committee:
 
     def __init__(self, store: Store, **rules: Any) -> None:
         self.store = store
-        published(store, a_release())
-        for slug, kind in (("dep-01", "departement"), ("dep-71", "departement"), ("dgcs", "state")):
-            store.add_organisation(an_organisation(slug=slug, name=slug, kind=kind))
-        self.members = {slug: a_member(store, "member", organisation=slug) for slug in VOTERS}
-        self.author = a_member(store, "editor", "member", organisation="dep-71")
-        self.secretary = a_member(store, "secretary", organisation="dgcs")
-        ballots.set_rules(store, "aides", RULES | rules, actor=the_operator(store))
+
+        def begin() -> tuple[dict[str, Actor], Actor, Actor]:
+            published(store, a_release())
+            for slug, kind in (("dep-01", "departement"), ("dep-71", "departement"), ("dgcs", "state")):
+                store.add_organisation(an_organisation(slug=slug, name=slug, kind=kind))
+            members = {slug: a_member(store, "member", organisation=slug) for slug in VOTERS}
+            author = a_member(store, "editor", "member", organisation="dep-71")
+            secretary = a_member(store, "secretary", organisation="dgcs")
+            ballots.set_rules(store, "aides", RULES | rules, actor=the_operator(store))
+            return members, author, secretary
+
+        self.members, self.author, self.secretary = filled(store, f"committee {sorted(rules.items())}", begin)
 
     def drafted(self) -> int:
         """A draft that adds the concept C."""

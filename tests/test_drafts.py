@@ -30,6 +30,7 @@ from tests.factories import (
     published,
     releases,
 )
+from tests.remembered import filled
 from tests.test_publishing import RICH_RELEASE
 
 NEXT_DAY = date(2025, 1, 1)
@@ -38,8 +39,12 @@ NEXT_DAY = date(2025, 1, 1)
 @pytest.fixture
 def editor(store: Store) -> Actor:
     """An editor of a département, in a registry with one release of two concepts."""
-    published(store, a_release())
-    return a_member(store, "editor", "secretary")
+
+    def begin() -> Actor:
+        published(store, a_release())
+        return a_member(store, "editor", "secretary")
+
+    return filled(store, "an editor and a release", begin)
 
 
 def begun(store: Store, editor: Actor, **options: Any) -> int:

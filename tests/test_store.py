@@ -36,6 +36,7 @@ from tests.factories import (
     keys_of,
     published,
 )
+from tests.remembered import filled
 
 FIRST = a_release(
     a_concept("A"),
@@ -61,6 +62,12 @@ THIRD = SECOND.with_heading(
 
 def a_full_store(store: Store) -> Store:
     """Three releases, the first one withdrawn, and a crosswalk: a row at least in every table."""
+    filled(store, "full store", lambda: fill(store))
+    return store
+
+
+def fill(store: Store) -> None:
+    """Put these into an empty registry."""
     for release in (FIRST, SECOND, THIRD):
         published(store, release)
     store.add_organisation(an_organisation())
@@ -81,7 +88,6 @@ def a_full_store(store: Store) -> Store:
     withdraw(store, "1.0", datetime(2030, 1, 1, tzinfo=UTC))
     with store.database.writing() as connection:
         connection.execute(t.journal.insert().values(seq=1, sha256="0", entry="{}"))
-    return store
 
 
 def withdraw(store: Store, version: str, at: datetime) -> None:

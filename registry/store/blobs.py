@@ -28,6 +28,7 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._checked: dict[str, tuple[int, int, int]] = {}
+        self._on_disk: set[Path] = set()
 
     def write(self, pieces: Iterable[bytes]) -> Blob:
         """Store the bytes and return once they, their name and its folder are on disk.
@@ -49,9 +50,8 @@ class Blobs:
             path = self._path(digest.hexdigest())
             path.parent.mkdir(parents=True, exist_ok=True)
             Path(name).replace(path)
-            # Folders that are there already may be the work of a writer that died before it synced them.
-            for folder in (path.parent, path.parent.parent, self.folder, self.folder.parent):
-                _sync(folder)
+            _sync(path.parent)
+            self._see_on_disk(path.parent)
         except OSError as error:
             Path(name).unlink(missing_ok=True)
             raise Busy(f"release files: {error.strerror}") from error
@@ -59,6 +59,16 @@ class Blobs:
             Path(name).unlink(missing_ok=True)
             raise
         return Blob(digest.hexdigest(), size)
+
+    def _see_on_disk(self, folder: Path) -> None:
+        """Sync the name of a folder, and of those above it up to the one that was given, unless this was done before.
+
+        A folder that is there already may be the work of a writer that died before it synced its name.
+        """
+        while folder != self.folder.parent and folder not in self._on_disk:
+            _sync(folder.parent)
+            self._on_disk.add(folder)
+            folder = folder.parent
 
     def path(self, blob: Blob) -> Path:
         """Where the file stands, its bytes checked: once for as long as the file is not touched.
