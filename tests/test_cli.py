@@ -847,7 +847,7 @@ def test_every_command_says_what_it_does_and_every_option_too() -> None:
 
 
 def test_whatever_reads_answers_in_json_too() -> None:
-    writes_bytes = {("export",), ("crosswalk", "export"), ("draft", "export")}
+    writes_bytes = {("export",), ("catalogue",), ("crosswalk", "export"), ("draft", "export")}
     acts: set[tuple[str, ...]] = {("serve",), ("work",), ("init",), ("migrate",), ("reindex",)}
     acts |= {("key", "generate"), ("key", "rotate"), ("organisation", "join"), ("organisation", "leave")}
     acts |= {("person", "erase"), ("token", "revoke")}

@@ -480,7 +480,7 @@ HEAD = "code,libelle,date_debut,statut,filiation"
 BAD_TABLES: dict[str, tuple[bytes, str, str]] = {
     "an unknown byte": (b"code,libelle\nA,Aide\nB,\x81\n", "ligne 3", "UTF-8"),
     "a NUL": (b"code,libelle\nA,Ai\x00de\n", "ligne 2", "texte"),
-    "UTF-16": (TABLE.encode("utf-16"), "ligne 1", "texte"),
+    "UTF-16 without its mark": (TABLE.encode("utf-16-le"), "ligne 1", "texte"),
     "an unclosed quote": (b'code,libelle\nA,"Aide\nB,Bain\n', "ligne 3", "guillemets"),
     "a quote in the middle": (b'code,libelle\nA,"Aide" x\n', "ligne 2", "guillemets"),
     "no line at all": (b"", "ligne 1", "en-tête"),

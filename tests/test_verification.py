@@ -405,14 +405,18 @@ KEY_SETS: tuple[tuple[str, Callable[[dict[str, Any]], None]], ...] = (
 )
 
 
+@pytest.mark.fuzz
 def test_a_key_set_that_breaks_a_rule_is_refused_by_both_even_if_all_root_keys_signed_it(proof: Proof) -> None:
     sound = proof.read("keys/2.json")
     wrong: list[tuple[str, str, str]] = []
+    # Node starts for each: ordinary runs take a few of them, others each time.
+    tried = KEY_SETS if os.environ.get("SOCLE_FUZZ") == "full" else random.sample(KEY_SETS, 4)
 
-    for name, tampering in (NOTHING, *KEY_SETS):
+    for name, tampering in (NOTHING, *tried):
         payload = json.loads(verification.open_envelope(sound, verification.KEYS, "jeu de clés 2")[0])
         tampering(payload)
         proof.write("keys/2.json", proof.sealed(payload))
+        proof.summed()
         said = by_python(proof.folder)
         python, javascript = (found.partition(" : ")[0] for found in (said, by_javascript(proof.folder)))
         expected = "" if name == "nothing" else "jeu de clés 2"
@@ -623,10 +627,15 @@ def test_an_archive_is_kept_for_the_next_who_asks_and_made_again_if_it_was_alter
         made.write_bytes(made.read_bytes()[:-1] + b"?")
         mended = got("1.1")
         monkeypatch.setattr(archive, "KEPT_BYTES", len(first.data) + 1)
+        # Another process begins a name, or died doing so.
+        (folder / "blobs" / "archives" / f"{'0' * 64}.1.1").touch()
+        (folder / "blobs" / "archives" / ("f" * 64)).write_text("../../x")
         older = got("1.0")
+        monkeypatch.setattr(archive, "KEPT_BYTES", 1)
+        too_large = got("1.1")
 
         assert first.status_code == 200
-        assert first.data == from_disk.data == mended.data
+        assert first.data == from_disk.data == mended.data == too_large.data
         assert first.headers["ETag"] == from_disk.headers["ETag"] == f'"{made.name}"'
         assert [path.name for path in kept()] == [sha256(older.data)]
         shutil.rmtree(folder / "blobs" / "archives")
