@@ -11,7 +11,7 @@ its libraries are loaded (an audit hook refuses it); it has no network where the
 with its parent. At most two run at once per process. The file goes in through a pipe and N-Triples come out of
 another, up to a cap. The parent reads each line again with :func:`read_ntriples`, which shares no code with the
 parsers, so even a parser that was taken over can only give well-formed, harmless triples. Of a workbook come rows of
-texts, as JSON (``sandbox_workbook.py``): ``registry.formats.spreadsheet`` takes nothing else.
+texts, as JSON (``workbooks``): ``registry.formats.spreadsheet`` takes nothing else.
 
 **What is refused beyond bad syntax.** In RDF/XML: a DOCTYPE, entities, another root than ``rdf:RDF``, over 200
 nested elements. In JSON-LD: any ``@context`` but one object at the top of the document, ``@import``, a repeated key,
@@ -196,7 +196,7 @@ def _unacceptable(first: _Unacceptable, lines: Iterable[bytes], data: bytes) -> 
 
 
 def workbook_lines(data: bytes, wanted: Sequence[str] = (), *, limits: Limits = REQUEST_LIMITS) -> Iterator[bytes]:
-    """What the child process tells of a workbook (XLSX, ODS or XLS), a line each: see ``sandbox_workbook``.
+    """What the child process tells of a workbook (XLSX, ODS or XLS), a line each: see ``registry.workbooks``.
 
     The whole file is read before the first line comes. With ``wanted``, only the first visible sheet counts that has
     these column names in one of its first lines.

@@ -1,8 +1,8 @@
 """The limited process that ``registry.sandbox`` starts for one outside file: bytes in; N-Triples, or lines, out.
 
-Run by path with ``python -I``, so it imports nothing of ours but, for the format ``workbook``, the file beside it that
-reads workbooks: what is not here can't be reached from here. It takes four arguments (format, bytes of memory, seconds
-of processor, process id of its parent) and for workbooks a fifth (JSON: the arguments of ``sandbox_workbook.Bounds``),
+Run by path with ``python -I``, so it imports nothing of ours but, for the format ``workbook``, the folder
+``workbooks`` beside it: what is not here can't be reached from here. It takes four arguments (format, bytes of memory,
+seconds of processor, process id of its parent) and for workbooks a fifth (JSON: those of ``workbooks.reading.Bounds``),
 reads the file from standard input and writes to standard output. It ends with 0 if the whole file was read. Otherwise
 it writes one line of JSON to standard error, ``{"message": …, "where": …, "value": …, "accepted": …, "too_large": …}``
 in French, where ``further`` may list other such objects, and ends with 1. A library that can't be imported ends it
@@ -304,14 +304,17 @@ def _xml(_: str) -> Reader:
 
 
 def _workbook(_: str) -> Reader:
+    from importlib import import_module
     from importlib.util import module_from_spec, spec_from_file_location
     from pathlib import Path
 
-    spec = spec_from_file_location("sandbox_workbook", Path(__file__).with_name("sandbox_workbook.py"))
+    folder = Path(__file__).with_name("workbooks")
+    spec = spec_from_file_location("workbooks", folder / "__init__.py", submodule_search_locations=[str(folder)])
     if spec is None or spec.loader is None:
-        raise ImportError("sandbox_workbook")
-    workbook = sys.modules["sandbox_workbook"] = module_from_spec(spec)
-    spec.loader.exec_module(workbook)
+        raise ImportError("workbooks")
+    package = sys.modules["workbooks"] = module_from_spec(spec)
+    spec.loader.exec_module(package)
+    workbook = import_module("workbooks.reading")
     bounds = workbook.Bounds(**json.loads(sys.argv[5]))
     workbook.warm_up()
 

@@ -76,11 +76,11 @@ def test_a_csv_is_read_in_any_french_dialect(encoding: str, delimiter: str) -> N
     assert found.unused == ("Service",)
     assert found.target_labels == (("A", "Aide A"),)
     assert set(found.remarks) == {
-        "1 lignes de titre passées au-dessus de l'en-tête",
+        "1 ligne de titre passée au-dessus de l'en-tête",
         "2 cellules dont les blancs aux bords ont été retirés",
-        "1 textes remis sur une ligne, sans caractères invisibles",
-        "1 dates et nombres récrits (jj/mm/aaaa, virgule, espaces, oui/non)",
-        "1 lignes répétées à l'identique, gardées une fois",
+        "1 texte remis sur une ligne, sans caractères invisibles",
+        "1 date ou nombre récrit (jj/mm/aaaa, virgule, espaces, oui/non)",
+        "1 ligne répétée à l'identique, gardée une fois",
     }
 
 
@@ -179,7 +179,7 @@ def test_a_code_is_mapped_without_equivalent_or_to_be_reviewed_and_never_between
         ("3", "closeMatch"),
         ("4", "noMatch"),
     ]
-    assert "1 lignes à examiner, dont la cible n'a pas été retenue" in found.remarks
+    assert "1 ligne à examiner, dont la cible n'a pas été retenue" in found.remarks
     assert [(line, column) for line, column, _ in refusals(refused)] == [
         (2, "statut"),
         (3, "code socle"),
@@ -196,7 +196,7 @@ def test_a_list_alone_has_dates_remarks_and_states_of_its_own() -> None:
     assert (plain.unused, plain.mappings, plain.refusals) == (("date", "auteur"), (), ())
     assert states.refusals == ()
     assert states.mappings == (Mapping("2", "", "noMatch"),)
-    assert states.remarks == ("1 statuts qui ne disent rien d'une correspondance, non lus",)
+    assert states.remarks == ("1 statut qui ne dit rien d'une correspondance, non lu",)
 
 
 BAD_ROWS: dict[str, tuple[str, str, str]] = {
@@ -230,6 +230,19 @@ def test_a_refused_row_says_where_why_and_what_would_be_accepted(row: str) -> No
     assert found.accepted == (2 if rule else 3)
     assert {code.code for code in found.codes} >= {"0", "9"}
     assert [code.label for code in found.codes if code.code == "0"] == ["zéro"]
+
+
+def test_codes_that_a_spreadsheet_may_have_altered_stay_as_they_are_and_are_remarked_on() -> None:
+    altered = rows("1;Un", "01;Encore un", "2E+05;Long", "3;", "A1;Autre", header="code;libellé")
+
+    found = read(altered)
+
+    assert [code.code for code in found.codes] == ["01", "1", "2E+05", "3", "A1"]
+    assert found.remarks == (
+        "codes qui ne diffèrent que par des zéros en tête, peut-être ôtés par un tableur : 01 et 1",
+        "codes qui semblent des nombres abrégés par un tableur, à rétablir dans le fichier : 2E+05",
+        "1 code sans libellé, dont le code en tient lieu",
+    )
 
 
 def test_other_columns_are_read_with_french_dates_and_numbers() -> None:
@@ -287,7 +300,7 @@ def test_a_missing_relation_can_be_said_for_all_and_a_target_may_be_an_iri() -> 
     found = read(rows(f"1;un;{nomenclature.iri}/A;"), relation="closeMatch", nomenclature=nomenclature)
 
     assert found.mappings == (Mapping("1", "A", "closeMatch"),)
-    assert "1 lignes sans relation prises pour closeMatch" in found.remarks
+    assert "1 ligne sans relation prise pour closeMatch" in found.remarks
 
 
 def test_the_sheet_that_fits_best_is_read_and_the_others_are_named() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from registry.crosswalks import JUSTIFICATIONS, RELATIONS, Crosswalk, LocalCode, Mapping
 from registry.errors import Invalid
 from registry.formats import sssom
-from registry.formats.sssom import Extension, MappingSet, Value
+from registry.formats.sssom import Extension, MappingSet
+from registry.formats.sssom_slots import Value
 from registry.importing import read, refused_file
 from tests.factories import a_code_list, a_nomenclature, examples, texts_without_faults
 
@@ -231,7 +232,7 @@ def test_what_other_tools_write_is_read_too() -> None:
         ("3", "broadMatch"),
     ]
     assert found.unused == ("mystery",)
-    assert "1 lignes qui ne nient qu'une correspondance exacte passées" in found.remarks
+    assert "1 ligne qui ne nie qu'une correspondance exacte, passée" in found.remarks
 
 
 ROW = "local:1\tskos:closeMatch\tconcept:A\tsemapv:MappingReview\t"
