@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable
 from io import BytesIO
@@ -60,9 +61,12 @@ def _inside(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value
 
 
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
 def _is_text(value: str) -> bool:
     """Whether both databases can be asked about it: PostgreSQL refuses NUL, and neither takes a lone surrogate."""
-    return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    return _NO_TEXT.search(value) is None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -152,9 +156,10 @@ def _dress(response: Response) -> Response:
     headers["X-Request-Id"] = g.get("request_id", "")
     if response.status_code == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="socle"'
-    if request.path.startswith(_API):
+    if request.path.startswith(_FOR_SOFTWARE):
         headers.setdefault("Vary", "Accept, Accept-Encoding")
-    if request.path.startswith(_FOR_SOFTWARE) and _is_open(request.method):
+    # The IRIs of concepts and of what belongs to them lead there, wherever the page is that follows them.
+    if (request.path.startswith(_FOR_SOFTWARE) or request.blueprint == "linked_data") and _is_open(request.method):
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Expose-Headers"] = "ETag, Link, Location, Content-Location, X-Request-Id"
         if request.method == "OPTIONS":

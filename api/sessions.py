@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, Response, current_app, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf.csrf import generate_csrf, validate_csrf
 from werkzeug.exceptions import Forbidden, HTTPException, SecurityError
 from wtforms import ValidationError
@@ -37,6 +37,10 @@ class NotMeant(Forbidden):
 
 
 class _FormCookie(SecureCookieSessionInterface):
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """What the browser's cookie holds; without one, nothing is prepared to read it."""
+        return super().open_session(app, request) if FORM_COOKIE in request.cookies else SecureCookieSession()
+
     def get_cookie_secure(self, app: Flask) -> bool:
         """Whether the browser is to send the cookie over HTTPS alone."""
         return _is_secure()

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 import marshmallow as ma
+import orjson
 from flask import Response, request
 from flask_smorest import Blueprint
 
@@ -21,14 +22,15 @@ from registry import translation
 from registry.errors import Invalid, Problem
 from registry.formats import tabular
 from registry.model import today
-from registry.translation import Answer, Translation
+from registry.store import Store
+from registry.translation import Route, Translation
 
 blueprint = Routes("translate", __name__, description="Codes of one list as codes of another")
 
 MOST = 10_000
 _LONGEST = 300
 _FORMATS = ("json", "csv")
-_ROWS_AT_ONCE = 500
+_AT_ONCE = 500
 
 
 class TranslateQuery(Query):
@@ -106,9 +108,11 @@ def translate(query: dict[str, Any]) -> Response:
     else:
         code = query["code"]
     chosen = negotiation.chosen(_FORMATS, query.get("format"))
-    found = _translated(query, [code])
-    body = b"".join(_table(found.items)) if chosen.name == "csv" else _document(found)
-    return answer(body, media_type=chosen.media_type, pinned=found.route.pinned)
+    asked = _Asked(current.store(), query, caching.stamp_taken())
+    if "code" in query:
+        caching.alike(lambda code: b"".join(asked.written([code], chosen.name)))
+    body = b"".join(asked.written([code], chosen.name))
+    return answer(body, media_type=chosen.media_type, pinned=asked.route.pinned)
 
 
 @blueprint.post("/translate")
@@ -137,10 +141,10 @@ def translate_many(query: dict[str, Any]) -> Response:
     else:
         asked = blueprint.ARGUMENTS_PARSER.parse(TranslateManyBody(), location="json")
         codes = asked["codes"]
-    found = _translated(asked, codes)
+    written = _Asked(current.store(), asked, caching.stamp_taken()).written(codes, chosen.name)
     if chosen.name == "json":
-        return answer(_document(found), media_type=chosen.media_type)
-    response = Response(_table(found.items), mimetype=chosen.media_type)
+        return answer(b"".join(written), media_type=chosen.media_type)
+    response = Response(written, mimetype=chosen.media_type)
     response.headers["Cache-Control"] = "no-cache"
     response.headers["Vary"] = "Accept, Accept-Encoding"
     return response
@@ -160,32 +164,46 @@ def _codes(data: bytes) -> list[str]:
     return found
 
 
-def _translated(asked: dict[str, Any], codes: list[str]) -> Answer:
-    return translation.translate(
-        current.store(),
-        asked["from_"],
-        asked["to"],
-        codes,
-        at=asked.get("at") or today(),
-        through=asked.get("through", ""),
-        stamp=caching.stamp_taken(),
-    )
+class _Asked:
+    """Which way codes are to go, as a request says; it outlives the request."""
+
+    def __init__(self, store: Store, asked: dict[str, Any], stamp: tuple[int, ...] | None) -> None:
+        self._store, self._ends, self._stamp = store, (asked["from_"], asked["to"]), stamp
+        self._at, self._through = asked.get("at") or today(), asked.get("through", "")
+
+    @property
+    def route(self) -> Route:
+        """The route, which the store keeps: whoever holds this does not hold it too."""
+        return translation.route(self._store, *self._ends, at=self._at, through=self._through, stamp=self._stamp)
+
+    def written(self, codes: list[str], format: str) -> Iterator[bytes]:
+        """The translations in a format, in pieces; all of them are made before the first is given.
+
+        Each is written as soon as it is made: ten thousand of them, kept as objects until the last, would cost the
+        collector of garbage as much time as translating them does.
+        """
+        route, written = self.route, _as_json if format == "json" else _as_rows
+        items = translation.each(self._store, route, codes, most=translation.MOST_FOUND)
+        by_code = {item.code: written(item) for item in items}
+        pieces = [by_code[code] for code in codes]
+        if format == "csv":
+            return chain(
+                [_csv([translation.COLUMNS])],
+                (b"".join(pieces[at : at + _AT_ONCE]) for at in range(0, len(pieces), _AT_ONCE)),
+            )
+        listed = [orjson.Fragment(piece) for piece in pieces]
+        return iter([orjson.dumps({"items": listed, "total": len(listed), "route": route.document()})])
 
 
-def _document(found: Answer) -> dict[str, Any]:
-    items = [translation.document(item) for item in found.items]
-    return {"items": items, "total": len(items), "route": found.route.document()}
+def _as_json(item: Translation) -> bytes:
+    return orjson.dumps(translation.document(item))
 
 
-def _table(items: Iterable[Translation]) -> Iterator[bytes]:
-    """Translations as CSV, some rows at a time."""
-    rows = chain([translation.COLUMNS], translation.table_rows(items))
+def _as_rows(item: Translation) -> bytes:
+    return _csv(translation.table_rows([item]))
+
+
+def _csv(rows: Iterable[tuple[str, ...]]) -> bytes:
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    for number, row in enumerate(rows, 1):
-        writer.writerow(row)
-        if number % _ROWS_AT_ONCE == 0:
-            yield buffer.getvalue().encode()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue().encode()
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue().encode()

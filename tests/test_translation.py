@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from itertools import product
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
+from flask import request
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,10 +23,13 @@ from registry import editions, lineage, translation
 from registry.crosswalks import INVERSES, LINEAGE, RELATIONS, LocalCode, Relation, compose, read_mappings, turned
 from registry.crosswalks import Mapping as Row
 from registry.errors import Invalid, NotFound
-from registry.model import LINK_KINDS, Concept, Edition, Link, Release, french
+from registry.model import LINK_KINDS, Concept, Edition, Link, Release, french, today
+from registry.settings import Settings
 from registry.store import Store
 from registry.store.lineages import Interval, Lineages
-from registry.translation import Translation, route, translated
+from registry.translation import Step, Translation, route, translated
+from registry.translation.paths import Path
+from tests.conftest import running
 from tests.factories import (
     A_DAY,
     AN_INSTANT,
@@ -54,7 +58,7 @@ TABLE: dict[Relation, tuple[Relation | None, ...]] = {
 
 
 @pytest.fixture
-def registry_(sqlite_url: str, tmp_path: Path) -> Iterator[Store]:
+def registry_(sqlite_url: str, tmp_path: FilePath) -> Iterator[Store]:
     """An empty registry on SQLite, where the kind of database is not what is tested."""
     found = Store(sqlite_url, tmp_path / "blobs")
     yield found
@@ -102,6 +106,27 @@ def test_composing_three_does_not_depend_on_where_one_begins() -> None:
         left, right = compose(first, second), compose(second, third)
 
         assert (compose(left, third) if left else None) == (compose(first, right) if right else None)
+
+
+def test_three_steps_join_as_they_compose_or_tell_the_two_halves_that_do_not() -> None:
+    def all_of(relations: Sequence[Relation | None]) -> Relation | None:
+        found: Relation | None = "exactMatch"
+        for relation in relations:
+            found = compose(found, relation) if found and relation else None
+        return found
+
+    for relations in product((*RELATIONS[:5], None), repeat=3):
+        path = Path("0")
+        for place, relation in enumerate(relations, 1):
+            path = path if path.over else path.joined(Step(relation, str(place), (), "", {}, {}))
+
+        halves = [relations[:cut] for cut in (3, 2, 1, 0) if all_of(relations[:cut])]
+        joined = len(halves[0])
+        rest = next((some for end in (3, 2, 1) if all_of(some := relations[joined:end])), ()) if joined < 3 else ()
+        told = (path.first, path.relation) if path.cut >= 0 else (path.relation, None)
+        assert path.cut == (joined if joined < 3 else -1), relations
+        assert told == ((all_of(halves[0]) if joined else None), all_of(rest) if rest else None), relations
+        assert path.over == (joined < 3 and len(rest) < 3 - joined), relations
 
 
 # Lineage
@@ -587,7 +612,45 @@ def test_what_names_its_releases_and_editions_is_answered_for_ever(client: Flask
     assert then.get_json()["route"]["to"]["release"] == "1.0"
 
 
-def test_one_translates_and_composes_on_the_terminal(shipped_folder: Path) -> None:
+def test_a_second_code_is_answered_before_flask_as_flask_would(shipped_settings: Settings) -> None:
+    here, pinned = {"from": "dep-71/solis", "to": "types-aide"}, {"from": f"{TYPES}@1", "to": "types-aide@2.0"}
+    ways = [here, pinned, pinned | {"format": "csv"}, {"to": "types-aide", "from": TYPES}, {"from": V0, "to": V1}]
+    codes = ("Puma", "numerique", "no-such.code")
+    seen: list[str] = []
+
+    with running(shipped_settings) as app:
+        app.before_request(lambda: seen.append(request.full_path))
+        client, store = app.test_client(), app.extensions["socle"].store
+        mapped(store, [Row("1", "TA-FAC-300", EXACT)], slug="types-aide", release="2.0")
+
+        def answers(**headers: str) -> Any:
+            # At the doorstep nobody has a cookie, and the day that is read without another is today.
+            own = {"at": today().isoformat()} if "Cookie" in headers else {}
+            for way, code in product(ways, codes):
+                found = client.get(API, query_string={**way, **own, "code": code}, headers=headers)
+                told = [pair for pair in found.headers if pair[0] != "X-Request-Id"]
+                yield found.status, told, found.get_data()
+
+        given = [list(answers(**{"Accept-Encoding": coding})) for coding in ("", "gzip", "br")]
+        reached = len(seen)
+        expected = [list(answers(Cookie="a=b", **{"Accept-Encoding": coding})) for coding in ("", "gzip", "br")]
+        plain, twice = (
+            client.get(f"{API}?from={V0}&to={V1}&{more}").get_json()["items"][0]["code"]
+            for more in ("code=mobilite", "%63ode=numerique&code=mobilite")
+        )
+        before = client.get(API, query_string={**here, "code": "1"}).get_json()
+        mapped(store, [Row("1", "TA-AUT-110", EXACT)], slug="types-aide", release="2.0")
+        after = client.get(API, query_string={**here, "code": "1"}).get_json()
+
+    assert given == expected
+    assert {answer[0] for some in given for answer in some} == {"200 OK"}
+    assert reached == 3 * len(ways)
+    assert (plain, twice) == ("mobilite", "numerique")
+    targets = [found["items"][0]["mappings"][0]["target"]["code"] for found in (before, after)]
+    assert targets == ["TA-FAC-300", "TA-AUT-110"]
+
+
+def test_one_translates_and_composes_on_the_terminal(shipped_folder: FilePath) -> None:
     run = CliRunner(env={"SOCLE_DATA_DIR": str(shipped_folder), "SOCLE_DATABASE_URL": ""})
     lists = ("dep-28/aides", "aides-jeunes/prestations", "--through", "types-aide")
 

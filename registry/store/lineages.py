@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import date
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,7 +14,6 @@ from sqlalchemy import and_, bindparam, select
 from registry.crosswalks import CrosswalkEdition, Mapping
 from registry.model import Link
 from registry.store import tables as t
-from registry.store.crosswalks import mapping_from
 from registry.store.releases import Releases, nomenclature_id
 from registry.store.states import Row, at_release, brief_of
 
@@ -76,8 +76,10 @@ _PLACE = (
         t.crosswalk_edition.c.number == bindparam("edition_"),
     )
 )
+_COLUMNS = tuple(field.name for field in fields(Mapping))
+_RELATION, _COVERS = map(_COLUMNS.index, ("relation", "covers"))
 _ROWS = (
-    t.mapping,
+    *(t.mapping.c[name] for name in _COLUMNS),
     t.local_code.c.code.label("local"),
     t.local_code.c.label.label("local_label"),
     t.concept_state.c.code.label("shared"),
@@ -155,19 +157,14 @@ class Lines(Releases):
 
         A code that is there and that nothing is mapped to has one row without mapping; one that is not there has none.
         """
+        if len(codes) == 1:
+            one = self.database.rows(_FROM[False, inverse], {**place._asdict(), "codes": codes[0]})
+            return [_mapped(row, inverse=inverse) for row in one]
         found: list[Mapped] = []
         with self.database.reading() as connection:
             for start in range(0, len(codes), 500):
-                batch: Any = list(codes[start : start + 500]) if len(codes) > 1 else codes[0]
-                for row in connection.execute(_FROM[len(codes) > 1, inverse], {**place._asdict(), "codes": batch}):
-                    found.append(
-                        Mapped(
-                            mapping_from(row) if row.relation is not None else None,
-                            row.shared if inverse else row.local,
-                            row.local_label or "",
-                            brief_of(row.state) if row.state is not None else None,
-                        )
-                    )
+                bound = {**place._asdict(), "codes": list(codes[start : start + 500])}
+                found += [_mapped(row, inverse=inverse) for row in connection.execute(_FROM[True, inverse], bound)]
         return found
 
     def lineages(self, slug: str) -> Lineages:
@@ -196,3 +193,11 @@ class Lines(Releases):
                 for row in connection.execute(_UNDER, {**bound, "codes": wanted[start : start + 500]}):
                     found.setdefault(row.broader, []).append(row.code)
         return found
+
+
+def _mapped(row: Sequence[Any], *, inverse: bool) -> Mapped:
+    *columns, local, local_label, shared, state = row
+    columns[_COVERS] = bool(columns[_COVERS])
+    mapping = Mapping(*columns) if columns[_RELATION] is not None else None
+    concept = brief_of(state) if state is not None else None
+    return Mapped(mapping, shared if inverse else local, local_label or "", concept)
