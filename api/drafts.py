@@ -24,13 +24,13 @@ from api.schemas import (
     UsesSchema,
 )
 from api.schemas import listing as listing_schema
-from registry import drafts
+from registry import drafts, editing
 from registry import impact as impact_
 from registry.changes import link_shapes
 from registry.errors import Invalid, Problem
 from registry.formats import FORMATS, read_content
 from registry.formats.document import change_document, concept_from, concept_state
-from registry.formats.skos_reading import Choices
+from registry.formats.skos_scope import Choices
 from registry.merging import FIELDS, GROUP, HEADING, SIDES, WHOLE
 from registry.model import LINK_KINDS, Acceptance, Content, Decision, Link
 from registry.rules import LANGUAGE
@@ -231,7 +231,7 @@ def revise(body: dict[str, Any], number: int) -> Response:
     store = current.store()
     with store.at_once():
         unchanged(store, number)
-        head = drafts.revise(
+        head = editing.revise(
             store,
             number,
             actor=access.actor(),
@@ -328,7 +328,7 @@ def rebase(body: dict[str, Any], number: int) -> Response:
     sides = {(one["code"], one["field"]): one["take"] for one in body["resolutions"]}
     with store.at_once():
         unchanged(store, number)
-        head = drafts.rebase(store, number, sides, actor=access.actor())
+        head = editing.rebase(store, number, sides, actor=access.actor())
     return changed(store, head)
 
 
@@ -361,7 +361,7 @@ def replace_content(query: dict[str, Any], number: int) -> Response:
     content = read_content(query["format"], request.get_data(), nomenclature, choices=choices)
     with store.at_once():
         unchanged(store, number)
-        head, _ = drafts.replace_content(store, number, content, actor=access.actor())
+        head, _ = editing.replace_content(store, number, content, actor=access.actor())
     return changed(store, head)
 
 
@@ -401,7 +401,7 @@ def put_concept(body: dict[str, Any], number: int, code: str) -> Response:
         ) from error
     with store.at_once():
         tag = _tag(store, number, code)
-        drafts.put_concept(store, number, put, actor=access.actor(), tag=tag)
+        editing.put_concept(store, number, put, actor=access.actor(), tag=tag)
     return access.done(concept_state(put), 200 if tag else 201)
 
 
@@ -415,7 +415,7 @@ def delete_concept(query: dict[str, Any], number: int, code: str) -> Response:
     with store.at_once():
         tag = _tag(store, number, code)
         drafts.known_concept_in(store, store.draft_head(number), code)
-        drafts.delete_concept(store, number, code, actor=access.actor(), tag=tag)
+        editing.delete_concept(store, number, code, actor=access.actor(), tag=tag)
     return access.done(status=204)
 
 

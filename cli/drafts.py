@@ -11,13 +11,13 @@ import click
 
 from cli import committee, current, output, values
 from cli.reading import KINDS, difference_document, difference_lines
-from registry import drafts, rules
+from registry import drafts, editing, rules
 from registry import impact as impact_
 from registry.access import refusing
 from registry.errors import Invalid, Problem
 from registry.formats import FORMATS, of_file, read_content
 from registry.formats.document import concept_from, concept_state
-from registry.formats.skos_reading import Choices
+from registry.formats.skos_scope import Choices
 from registry.merging import Side
 from registry.model import TEXT_PROPERTIES, Acceptance, Concept, Content, Decision, Link, Nomenclature
 from registry.sandbox import OPERATOR_LIMITS
@@ -202,7 +202,7 @@ def edit(number: int, code: str | None, **said: Any) -> None:
         drafts.check_revision(registry.draft_head(number), said["revision"])
         if code is not None:
             _edit_concept(registry, number, code, said)
-        drafts.revise(registry, number, actor=actor, **_revisions(registry.draft_head(number), said))
+        editing.revise(registry, number, actor=actor, **_revisions(registry.draft_head(number), said))
     committee.answer_draft(registry, registry.draft_head(number))
 
 
@@ -228,7 +228,7 @@ def import_(number: int, file: IO[bytes], format: str | None, revision: int | No
     """Let a draft hold what a FILE says, its whole content; what was not edited in it does not change."""
     registry = current.store()
     content = _content(file, format, registry.draft_head(number).nomenclature, said)
-    _, codes = drafts.replace_content(registry, number, content, actor=current.actor(), revision=revision)
+    _, codes = editing.replace_content(registry, number, content, actor=current.actor(), revision=revision)
     output.answer({"draft": number, "changed": codes}, [f"projet {number} : {len(codes)} codes modifiés", *codes])
 
 
@@ -251,7 +251,7 @@ def rebase(number: int, taken: tuple[tuple[Side, str], ...], revision: int | Non
     """
     registry = current.store()
     sides = {values.clashing_field(name): side for side, name in taken}
-    committee.answer_draft(registry, drafts.rebase(registry, number, sides, actor=current.actor(), revision=revision))
+    committee.answer_draft(registry, editing.rebase(registry, number, sides, actor=current.actor(), revision=revision))
 
 
 for command in committee.ON_DRAFTS:
@@ -302,7 +302,7 @@ def _edit_concept(registry: Store, number: int, code: str, said: Mapping[str, An
     found = drafts.concept_in(registry, registry.draft_head(number), code)
     tag = said["tag"] if said["tag"] is not None else found.tag
     if said["delete"]:
-        drafts.delete_concept(registry, number, code, actor=current.actor(), tag=tag)
+        editing.delete_concept(registry, number, code, actor=current.actor(), tag=tag)
         return
     before = concept_state(found.concept or Concept(code, ()))
     try:
@@ -314,7 +314,7 @@ def _edit_concept(registry: Store, number: int, code: str, said: Mapping[str, An
             [Problem("json_is_readable", f"concept mal formé : {error}", (code,), accepted=accepted)]
         ) from error
     if said["file"] or state != before or found.concept is None:
-        drafts.put_concept(registry, number, concept, actor=current.actor(), tag=tag)
+        editing.put_concept(registry, number, concept, actor=current.actor(), tag=tag)
 
 
 def _edited(before: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

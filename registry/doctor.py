@@ -1,7 +1,8 @@
 """Checks everything that is stored and everything that is derived; mends what can be made again.
 
 What is stored is compared with what was sealed: the chain of the log, the manifests in it, the files and rows that
-they name. What is derived, the search index, and what dead processes left behind, is brought level.
+they name. What is derived, the search index and the count of what crosswalks point at, and what dead processes left
+behind, is brought level.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Literal
 
 import orjson
 
-from registry import access, finding, signing, verification
+from registry import access, archive, finding, signing, verification
 from registry.crosswalks import CrosswalkEdition, LocalCode, crosswalk_csv, list_csv
 from registry.errors import SocleError
 from registry.formats import FORMATS
@@ -44,13 +45,14 @@ class Finding:
 def examine(store: Store, index: Path, today: date) -> Iterator[Finding]:
     """Look at the whole registry, one finding for each thing looked at; ``index`` is the folder of search indexes.
 
-    The index is checked only if the rest is sound: one made from damaged rows would be wrong too.
+    What is derived is checked only if the rest is sound: made from damaged rows, it would be wrong too.
     """
     sound = True
     for found in stored(store):
         sound = sound and found.state != "damaged"
         yield found
     if sound:
+        yield _uses(store)
         yield _swept(store)
         yield _index(store, index, today)
 
@@ -240,9 +242,20 @@ def _compared(name: str, found: str, sealed: str, size: str) -> Finding:
     return Finding(name, "ok", size)
 
 
+def _uses(store: Store) -> Finding:
+    """What crosswalks point at, as it is kept for the impact of drafts, follows from their mappings."""
+    name = "décompte des correspondances"
+    try:
+        # A crosswalk published between two reads looks like a fault: whoever writes alone looks again.
+        mended = not store.uses_are_counted_right() and store.count_uses_again()
+    except SocleError as error:
+        return Finding(name, "damaged", f"ne peut pas être refait : {error}")
+    return Finding(name, "mended", "refait") if mended else Finding(name, "ok", "conforme aux correspondances")
+
+
 def _swept(store: Store) -> Finding:
     try:
-        count = store.blobs.sweep(store.named_files())
+        count = store.blobs.sweep(store.named_files()) + archive.sweep(store)
     except OSError as error:
         return Finding("fichiers abandonnés", "damaged", f"balayage impossible : {error.strerror}")
     if count:

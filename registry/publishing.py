@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from registry import ballots, drafts, rules, signing
+from registry import ballots, decisions, drafts, rules, signing
 from registry.access import Actor, acting, actor_of, refusing
 from registry.errors import (
     Busy,
@@ -182,7 +182,7 @@ def withdraw(store: Store, slug: str, version: str, why: str, keys: Keys, *, act
     """
     with acting(store, actor, "release.withdraw", f"release {slug}@{version}") as act:
         store.edition(slug, version)
-        if fault := rules.text_fault(why, limit=drafts.REASON_LENGTH, lines=True):
+        if fault := rules.text_fault(why, limit=decisions.REASON_LENGTH, lines=True):
             rules.refuse([Problem("withdrawal_has_a_reason", fault, where="why", accepted="un motif, qui sera public")])
         act.before, act.after = "published", "withdrawn"
         return store.withdraw_release(slug, version, why, datetime.now(UTC).replace(microsecond=0), keys)

@@ -25,7 +25,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from cli.main import main
-from registry import ballots, drafts, editions, feed, keys, publishing
+from registry import ballots, drafts, editing, editions, feed, keys, publishing
 from registry.access import Actor
 from registry.crosswalks import CodeList, LocalCode, Mapping
 from registry.editions import Source
@@ -77,7 +77,7 @@ class Committee:
     def drafted(self) -> int:
         """A draft that adds the concept C."""
         number = drafts.from_content(self.store, "aides", title="Une aide de plus", actor=self.author)
-        drafts.put_concept(self.store, number, a_concept("C"), actor=self.author)
+        editing.put_concept(self.store, number, a_concept("C"), actor=self.author)
         return number
 
     def submitted(self, number: int | None = None, **options: Any) -> int:
@@ -216,7 +216,7 @@ def test_a_rejection_needs_a_reason(committee: Committee) -> None:
 def test_a_vote_on_what_is_no_longer_submitted_is_refused(committee: Committee) -> None:
     number = committee.submitted()
     read = committee.store.draft_head(number).submission
-    drafts.put_concept(committee.store, number, a_concept("D"), actor=committee.author)
+    editing.put_concept(committee.store, number, a_concept("D"), actor=committee.author)
     committee.submitted(number)
 
     with pytest.raises(Stale):
@@ -258,7 +258,7 @@ def test_a_vote_in_the_past_is_refused(committee: Committee, days: dict[str, Any
 def test_an_edit_voids_the_votes_and_says_so_to_whoever_voted(committee: Committee) -> None:
     number = committee.approved()
 
-    drafts.put_concept(committee.store, number, a_concept("D"), actor=committee.author)
+    editing.put_concept(committee.store, number, a_concept("D"), actor=committee.author)
 
     head = committee.store.draft_head(number)
     assert (head.state, head.ballot, head.ballots[0].voided_at != "") == ("open", None, True)
@@ -271,8 +271,8 @@ def test_an_edit_voids_the_votes_and_says_so_to_whoever_voted(committee: Committ
 def test_votes_of_a_round_before_do_not_count_in_the_next_even_on_the_same_content(committee: Committee) -> None:
     number = committee.approved()
     first = committee.store.draft_head(number).submission
-    drafts.put_concept(committee.store, number, a_concept("D"), actor=committee.author)
-    drafts.delete_concept(committee.store, number, "D", actor=committee.author)
+    editing.put_concept(committee.store, number, a_concept("D"), actor=committee.author)
+    editing.delete_concept(committee.store, number, "D", actor=committee.author)
     committee.submitted(number)
 
     assert committee.store.draft_head(number).submission == first
@@ -386,7 +386,7 @@ def test_an_edit_takes_a_scheduled_publication_back(committee: Committee) -> Non
     number, at = committee.approved(), datetime.now(UTC) + timedelta(hours=1)
     publishing.schedule(committee.store, number, at, actor=committee.secretary)
 
-    drafts.put_concept(committee.store, number, a_concept("D"), actor=committee.author)
+    editing.put_concept(committee.store, number, a_concept("D"), actor=committee.author)
 
     assert publishing.publish_due(committee.store, keys_of(committee.store), at) == []
     assert committee.store.draft_head(number).publish_at is None
@@ -481,7 +481,7 @@ def test_of_eight_who_publish_one_draft_at_once_exactly_one_does(committee: Comm
 
     for step in range(1, ROUNDS + 1):
         number = drafts.from_content(committee.store, "aides", actor=committee.author)
-        drafts.put_concept(committee.store, number, a_concept(f"N-{step}"), actor=committee.author)
+        editing.put_concept(committee.store, number, a_concept(f"N-{step}"), actor=committee.author)
         committee.submitted(number, version=f"1.{step}")
         committee.vote(number, "dep-01")
         committee.vote(number, "dgcs")
@@ -506,7 +506,7 @@ def test_of_processes_that_publish_one_draft_at_once_exactly_one_does(
         assert [next(one) for one in said] == ["ready\n"] * 2
         for step in range(1, ROUNDS + 1):
             number = drafts.from_content(committee.store, "aides", actor=committee.author)
-            drafts.put_concept(committee.store, number, a_concept(f"N-{step}"), actor=committee.author)
+            editing.put_concept(committee.store, number, a_concept(f"N-{step}"), actor=committee.author)
             committee.submitted(number, version=f"1.{step}")
             committee.vote(number, "dep-01")
             committee.vote(number, "dgcs")
@@ -527,7 +527,7 @@ def test_what_is_edited_while_it_is_published_is_not_lost(
     real = publishing.write_files
 
     def edited_meanwhile(store: Store, release: Any) -> Any:
-        drafts.put_concept(store, number, a_concept("D"), actor=committee.author)
+        editing.put_concept(store, number, a_concept("D"), actor=committee.author)
         return real(store, release)
 
     monkeypatch.setattr(publishing, "write_files", edited_meanwhile)
@@ -690,6 +690,8 @@ def test_the_story_of_a_release_by_the_api(committee: Committee, client: FlaskCl
     secretary("POST", "/nomenclatures/aides/releases/2.0/withdraw", json={"why": "Un code manque."})
     status = client.get("/api/v1/nomenclatures/aides/releases/2.0/status").get_json()
     assert (status["status"], status["why"], status["inForce"]) == ("withdrawn", "Un code manque.", False)
+    listed = client.get("/api/v1/nomenclatures/aides/releases").get_json()["items"]
+    assert [(one["status"], one["why"]) for one in listed] == [("published", None), ("withdrawn", "Un code manque.")]
     assert client.get("/api/v1/nomenclatures/aides/concepts/C?release=2.0").status_code == 200
     assert client.get("/api/v1/nomenclatures/aides/releases/current").headers["Location"].endswith("/1.0")
     told = client.get(f"/api/v1/changes?since={pulled['cursor']}").get_json()["items"]
@@ -746,9 +748,9 @@ def test_a_rebase_by_the_api_lists_what_clashes_and_takes_what_was_said(
 ) -> None:
     number = drafts.from_content(committee.store, "aides", actor=committee.author)
     mine, theirs = (a_concept("C", pref_label=(("fr", text),)) for text in ("Le mien", "Le leur"))
-    drafts.put_concept(committee.store, number, mine, actor=committee.author)
+    editing.put_concept(committee.store, number, mine, actor=committee.author)
     other = committee.drafted()
-    drafts.put_concept(committee.store, other, theirs, actor=committee.author)
+    editing.put_concept(committee.store, other, theirs, actor=committee.author)
     committee.submitted(other)
     committee.vote(other, "dep-01")
     committee.vote(other, "dgcs")
@@ -920,7 +922,7 @@ def test_an_attendance_list_is_given_by_the_command(store: Store, socle: Callabl
     ballots.set_rules(store, "aides", RULES | {"consultation": True, "chair": "dgcs"}, actor=the_operator(store))
     author, secretary = a_member(store, "editor", organisation="dep-01"), a_member(store, "secretary")
     number = drafts.from_content(store, "aides", actor=author)
-    drafts.put_concept(store, number, a_concept("C"), actor=author)
+    editing.put_concept(store, number, a_concept("C"), actor=author)
     socle(secretary, "draft", "submit", number, "--version", "1.1", "--valid-from", "2025-01-01")
 
     found = socle(secretary, "draft", "attend", number, "--present", "dgcs", "--mandate", "dep-01=dgcs")

@@ -103,6 +103,7 @@ def test_a_sound_registry_has_nothing_to_mend(patient: Patient) -> None:
         "aides@1.0",
         "aides@1.1",
         "dep-71/solis",
+        "décompte des correspondances",
         "index de recherche",
         "fichiers abandonnés",
     ):
@@ -228,6 +229,50 @@ def test_a_deleted_index_is_built_again(patient: Patient) -> None:
     assert patient.wrong() == []
 
 
+WRONGLY_COUNTED = {
+    "too many at once": "UPDATE reach SET times = 3",
+    "of nothing any more": "DELETE FROM reach",
+    "of an edition that counts no more": "INSERT INTO reach SELECT 1, number, together, times, targets FROM reach "
+    "WHERE crosswalk_edition_id = 2",
+    "mapped too often": "UPDATE target SET mappings = 7 WHERE code = 'A'",
+    "by nobody": "UPDATE target SET organisations = 0 WHERE code = 'B'",
+    "a code under another's number": "UPDATE target SET place = 9 WHERE code = 'A'",
+    "a code without a number": "DELETE FROM target WHERE code = 'A'",
+    "a code that nothing is mapped to": "INSERT INTO target SELECT nomenclature_id, 'Z', 3, 1, 1, 1 FROM target "
+    "WHERE code = 'A'",
+}
+
+
+def test_what_crosswalks_point_at_is_counted_again_where_it_is_wrong(patient: Patient) -> None:
+    def publish(code_list: str, *mappings: tuple[str, str]) -> None:
+        editions.publish(
+            patient.store,
+            editions.Source(a_code_list(slug=code_list), [LocalCode("1", "Un"), LocalCode("2", "Deux")], None),
+            "aides",
+            [Mapping(local, code, "relatedMatch") for local, code in mappings],
+            release="1.1",
+            valid_from=A_DAY,
+            author="Référente",
+            license="https://www.etalab.gouv.fr/licence-ouverte-open-licence",
+        )
+
+    # The fixture's edition, the first, counts no more; the organisation maps to A from two of its lists.
+    publish("solis", ("1", "A"), ("1", "B"), ("2", "B"))
+    publish("iodas", ("1", "A"), ("2", "C"))
+    right = patient.store.uses_by_code("aides", "ABC"), patient.store.uses("aides", "ABC", "A")
+    assert patient.wrong() == [Finding("index de recherche", "mended", "reconstruit")]
+
+    for what, sql in WRONGLY_COUNTED.items():
+        patient.alter("reach", sql)
+
+        found = patient.store.uses_are_counted_right(), patient.wrong()
+        counted = patient.store.uses_by_code("aides", "ABC"), patient.store.uses("aides", "ABC", "A")
+
+        assert found == (False, [Finding("décompte des correspondances", "mended", "refait")]), what
+        assert counted == right, what
+        assert patient.store.uses_are_counted_right(), what
+
+
 def _cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
@@ -247,7 +292,11 @@ def test_a_damaged_index_is_built_again_and_answers(patient_on_sqlite: Patient, 
 
 def test_what_a_killed_publication_left_is_swept(patient: Patient) -> None:
     old = (1, 1)
-    left = [patient.folder / "blobs" / "tmp" / "999999999-x", patient.folder / "blobs" / "sha256" / "ab" / ("ab" * 32)]
+    left = [
+        folder / file
+        for folder in (patient.folder / "blobs", patient.folder / "blobs" / "archives")
+        for file in (Path("tmp") / "999999999-x", Path("sha256") / "ab" / ("ab" * 32))
+    ]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half a file")
@@ -255,7 +304,7 @@ def test_what_a_killed_publication_left_is_swept(patient: Patient) -> None:
 
     found = patient.wrong()
 
-    assert [(one.object, one.state) for one in found] == [("fichiers abandonnés", "mended")]
+    assert found == [Finding("fichiers abandonnés", "mended", "4 enlevés")]
     assert not any(path.exists() for path in left)
 
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 
-from registry import drafts, merging
+from registry import drafts, editing, merging
 from registry.access import Actor
 from registry.errors import AlreadyPublished, Conflict, Forbidden, Invalid, NotFound, Stale
 from registry.formats import FORMATS
@@ -87,11 +87,11 @@ def test_concepts_are_added_changed_and_put_back(store: Store, editor: Actor) ->
     before = concept(store, number, "A")
     assert before is not None
 
-    drafts.put_concept(store, number, a_concept("C"), actor=editor, new=True)
-    drafts.put_concept(store, number, replace(before, alt_label=french("Autre")), actor=editor)
+    editing.put_concept(store, number, a_concept("C"), actor=editor, new=True)
+    editing.put_concept(store, number, replace(before, alt_label=french("Autre")), actor=editor)
     changed = [change.code for change in drafts.changes(store, number).changes]
-    drafts.put_concept(store, number, before, actor=editor)
-    drafts.delete_concept(store, number, "C", actor=editor)
+    editing.put_concept(store, number, before, actor=editor)
+    editing.delete_concept(store, number, "C", actor=editor)
 
     assert changed == ["A", "C"]
     assert drafts.changes(store, number).changes == ()
@@ -104,8 +104,8 @@ def test_an_edit_that_changes_nothing_leaves_no_trace(store: Store, editor: Acto
     same = concept(store, number, "A")
     assert same is not None
 
-    drafts.put_concept(store, number, same, actor=editor)
-    drafts.revise(store, number, actor=editor, title="")
+    editing.put_concept(store, number, same, actor=editor)
+    editing.revise(store, number, actor=editor, title="")
 
     assert store.draft_head(number).revision == revision
     assert len(journal(store)) == entries
@@ -116,10 +116,10 @@ def test_the_second_of_two_edits_of_a_concept_is_refused_and_shown_both(store: S
     read = drafts.concept_in(store, store.draft_head(number), "A")
     assert read.concept is not None
     mine = replace(read.concept, definition=french("La mienne."), alt_label=french("Autre"))
-    drafts.put_concept(store, number, replace(read.concept, definition=french("L'autre.")), actor=other, tag=read.tag)
+    editing.put_concept(store, number, replace(read.concept, definition=french("L'autre.")), actor=other, tag=read.tag)
 
     with pytest.raises(Stale) as caught:
-        drafts.put_concept(store, number, mine, actor=editor, tag=read.tag)
+        editing.put_concept(store, number, mine, actor=editor, tag=read.tag)
 
     shown = caught.value.details
     definitions = [shown[side]["definition"] for side in ("yours", "theirs", "base")]  # type: ignore[index]  # JSON.
@@ -132,10 +132,10 @@ def test_the_second_of_two_edits_of_a_concept_is_refused_and_shown_both(store: S
 
 def test_two_who_make_the_same_code_do_not_overwrite_each_other(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("C"), actor=editor, new=True)
+    editing.put_concept(store, number, a_concept("C"), actor=editor, new=True)
 
     with pytest.raises(Stale):
-        drafts.put_concept(store, number, a_concept("C", pref_label=french("Autre")), actor=editor, new=True)
+        editing.put_concept(store, number, a_concept("C", pref_label=french("Autre")), actor=editor, new=True)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_text_or_a_code_that_may_not_be_stored_is_refused_at_once(
     number = begun(store, editor)
 
     with pytest.raises(Invalid):
-        drafts.put_concept(store, number, wrong, actor=editor)
+        editing.put_concept(store, number, wrong, actor=editor)
 
     assert store.draft(number).concepts == {}
 
@@ -157,7 +157,7 @@ def test_a_text_or_a_code_that_may_not_be_stored_is_refused_at_once(
 def test_deleting_a_published_code_is_what_the_checks_refuse(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
 
-    drafts.delete_concept(store, number, "B", actor=editor)
+    editing.delete_concept(store, number, "B", actor=editor)
 
     assert "codes_never_disappear" in [problem.rule for problem in drafts.problems(store, number)]
 
@@ -166,7 +166,7 @@ def test_what_is_said_of_a_draft_is_revised_and_lineage_declared(store: Store, e
     number = begun(store, editor)
     accepted = Acceptance("labels_are_unique", "Homonymes.")
 
-    drafts.revise(
+    editing.revise(
         store,
         number,
         actor=editor,
@@ -203,24 +203,24 @@ def test_what_is_said_of_a_draft_is_refused_where_it_makes_no_sense(
     number = begun(store, editor)
 
     with pytest.raises(Invalid):
-        drafts.revise(store, number, actor=editor, **wrong)
+        editing.revise(store, number, actor=editor, **wrong)
 
     assert store.draft_head(number).revision == 1
 
 
 def test_a_revision_made_from_an_older_state_is_refused(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.revise(store, number, actor=editor, revision=1, title="Un")
+    editing.revise(store, number, actor=editor, revision=1, title="Un")
 
     with pytest.raises(Stale, match="revision 2"):
-        drafts.revise(store, number, actor=editor, revision=1, title="Deux")
+        editing.revise(store, number, actor=editor, revision=1, title="Deux")
 
 
 def test_whoever_does_not_edit_is_refused_and_the_journal_knows(store: Store, editor: Actor) -> None:
     number, reader = begun(store, editor), a_member(store, "member")
 
     with pytest.raises(Forbidden):
-        drafts.put_concept(store, number, a_concept("C"), actor=reader)
+        editing.put_concept(store, number, a_concept("C"), actor=reader)
 
     last = journal(store)[-1]
     assert (last["type"], last["operation"], last["person"]) == ("refusal", "draft.edit", reader.person)
@@ -228,7 +228,7 @@ def test_whoever_does_not_edit_is_refused_and_the_journal_knows(store: Store, ed
 
 def test_the_journal_names_who_edited_what_and_no_content(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("C"), actor=editor, new=True)
+    editing.put_concept(store, number, a_concept("C"), actor=editor, new=True)
 
     last = journal(store)[-1]
 
@@ -242,8 +242,8 @@ def test_a_withdrawn_draft_is_over(store: Store, editor: Actor) -> None:
     drafts.withdraw(store, number, actor=editor)
 
     actions: list[Callable[[], object]] = [
-        lambda: drafts.put_concept(store, number, a_concept("C"), actor=editor),
-        lambda: drafts.revise(store, number, actor=editor, title="Un"),
+        lambda: editing.put_concept(store, number, a_concept("C"), actor=editor),
+        lambda: editing.revise(store, number, actor=editor, title="Un"),
         lambda: drafts.submit(store, number, version="1.1", valid_from=NEXT_DAY, actor=editor),
         lambda: drafts.withdraw(store, number, actor=editor),
     ]
@@ -260,11 +260,11 @@ def test_a_file_in_which_nothing_was_edited_leaves_no_trace(store: Store, format
     published(store, RICH_RELEASE)
     editor = a_member(store, "editor")
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("C-9", alt_label=french("a|b", "=1+1")), actor=editor)
+    editing.put_concept(store, number, a_concept("C-9", alt_label=french("a|b", "=1+1")), actor=editor)
     entries, revision = len(journal(store)), store.draft_head(number).revision
     data = b"".join(format.write(drafts.state_of(store, number)))
 
-    head, codes = drafts.replace_content(
+    head, codes = editing.replace_content(
         store, number, format.read(data, store.draft_head(number).nomenclature), actor=editor
     )
 
@@ -273,12 +273,12 @@ def test_a_file_in_which_nothing_was_edited_leaves_no_trace(store: Store, format
 
 def test_a_file_changes_what_was_edited_in_it_and_nothing_else(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("C"), actor=editor)
+    editing.put_concept(store, number, a_concept("C"), actor=editor)
     state = drafts.state_of(store, number)
     edited = {**state.concepts, "A": replace(state.concepts["A"], alt_label=french("Autre"))}
     del edited["C"]
 
-    _, codes = drafts.replace_content(store, number, Content(edited), actor=editor)
+    _, codes = editing.replace_content(store, number, Content(edited), actor=editor)
 
     assert codes == ["A", "C"]
     assert list(store.draft(number).concepts) == ["A"]
@@ -286,7 +286,7 @@ def test_a_file_changes_what_was_edited_in_it_and_nothing_else(store: Store, edi
 
 def test_a_draft_that_names_a_code_it_lacks_is_had_in_every_format(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("C", broader=("Z",), related=("Y",)), actor=editor)
+    editing.put_concept(store, number, a_concept("C", broader=("Z",), related=("Y",)), actor=editor)
 
     for format in FORMATS.values():
         assert b"".join(format.write(drafts.state_of(store, number)))
@@ -313,11 +313,11 @@ def test_a_draft_whose_base_was_overtaken_is_neither_submitted_nor_published(sto
 
 def test_a_rebase_keeps_both_sides_field_by_field(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("A", alt_label=french("Le mien")), actor=editor)
-    drafts.revise(store, number, actor=editor, links_added=[a_link("B", "A")])
+    editing.put_concept(store, number, a_concept("A", alt_label=french("Le mien")), actor=editor)
+    editing.revise(store, number, actor=editor, links_added=[a_link("B", "A")])
     overtaking(store, A=a_concept("A", example=french("Le leur")), C=a_concept("C"))
 
-    head = drafts.rebase(store, number, actor=editor)
+    head = editing.rebase(store, number, actor=editor)
 
     state = drafts.state_of(store, number)
     assert head.base == "1.1"
@@ -330,14 +330,14 @@ def test_a_rebase_keeps_both_sides_field_by_field(store: Store, editor: Actor) -
 def test_a_rebase_changes_nothing_until_every_clash_is_resolved(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
     mine = a_concept("A", alt_label=french("Le mien"), example=french("Le mien"))
-    drafts.put_concept(store, number, mine, actor=editor)
+    editing.put_concept(store, number, mine, actor=editor)
     overtaking(store, A=a_concept("A", alt_label=french("Le leur"), example=french("Le leur")))
     before = store.draft(number)
 
     with pytest.raises(Conflict) as caught:
-        drafts.rebase(store, number, {("A", "example"): "ours"}, actor=editor)
+        editing.rebase(store, number, {("A", "example"): "ours"}, actor=editor)
     assert store.draft(number) == before
-    drafts.rebase(store, number, {("A", "example"): "ours", ("A", "altLabel"): "theirs"}, actor=editor)
+    editing.rebase(store, number, {("A", "example"): "ours", ("A", "altLabel"): "theirs"}, actor=editor)
 
     assert [clash["field"] for clash in caught.value.details["clashes"]] == ["altLabel"]  # type: ignore[attr-defined]  # JSON.
     found = concept(store, number, "A")
@@ -349,16 +349,16 @@ def test_a_resolution_of_what_does_not_clash_is_refused(store: Store, editor: Ac
     overtaking(store, C=a_concept("C"))
 
     with pytest.raises(Conflict, match="nothing clashes"):
-        drafts.rebase(store, number, {("C", ""): "ours"}, actor=editor)
+        editing.rebase(store, number, {("C", ""): "ours"}, actor=editor)
 
 
 def test_what_one_side_deprecated_and_the_other_reworded_clashes_in_no_field(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("B", alt_label=french("Le mien")), actor=editor)
+    editing.put_concept(store, number, a_concept("B", alt_label=french("Le mien")), actor=editor)
     gone = a_deprecated_concept("B")
     published(store, a_release(version="2.0").with_heading(concepts={"A": a_concept("A"), "B": gone}))
 
-    drafts.rebase(store, number, actor=editor)
+    editing.rebase(store, number, actor=editor)
 
     assert concept(store, number, "B") == replace(gone, alt_label=french("Le mien"))
 
@@ -366,7 +366,7 @@ def test_what_one_side_deprecated_and_the_other_reworded_clashes_in_no_field(sto
 def test_a_draft_on_the_last_release_stays_as_it_is(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
 
-    assert drafts.rebase(store, number, actor=editor).revision == 1
+    assert editing.rebase(store, number, actor=editor).revision == 1
 
 
 def _content(release: Release) -> Merging:
@@ -398,7 +398,7 @@ def test_merging_is_fair_and_an_unchanged_side_adds_nothing(base: Merging, ours:
 
 def test_without_voting_rules_a_submitted_draft_is_approved_at_once(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("C"), actor=editor)
+    editing.put_concept(store, number, a_concept("C"), actor=editor)
 
     head = drafts.submit(store, number, version="1.1", valid_from=NEXT_DAY, actor=editor)
 
@@ -408,7 +408,7 @@ def test_without_voting_rules_a_submitted_draft_is_approved_at_once(store: Store
 
 def test_nothing_is_submitted_with_problems_or_under_a_version_that_exists(store: Store, editor: Actor) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("C", definition=()), actor=editor)
+    editing.put_concept(store, number, a_concept("C", definition=()), actor=editor)
 
     with pytest.raises(Invalid) as caught:
         drafts.submit(store, number, version="1.1", valid_from=NEXT_DAY, actor=editor)
@@ -422,10 +422,12 @@ def test_nothing_is_submitted_with_problems_or_under_a_version_that_exists(store
 @pytest.mark.parametrize(
     "change",
     [
-        lambda store, number, who: drafts.put_concept(store, number, a_concept("D"), actor=who),
-        lambda store, number, who: drafts.revise(store, number, actor=who, basis="Autre."),
-        lambda store, number, who: drafts.revise(store, number, actor=who, acts=["SSAA2412345D"]),
-        lambda store, number, who: drafts.revise(store, number, actor=who, links_added=[Link("A", "C", A_DAY, "same")]),
+        lambda store, number, who: editing.put_concept(store, number, a_concept("D"), actor=who),
+        lambda store, number, who: editing.revise(store, number, actor=who, basis="Autre."),
+        lambda store, number, who: editing.revise(store, number, actor=who, acts=["SSAA2412345D"]),
+        lambda store, number, who: editing.revise(
+            store, number, actor=who, links_added=[Link("A", "C", A_DAY, "same")]
+        ),
     ],
     ids=["content", "basis", "acts", "lineage"],
 )
@@ -433,13 +435,13 @@ def test_the_hash_that_is_voted_on_is_of_everything_that_is_decided(
     store: Store, editor: Actor, change: Callable[[Store, int, Actor], object]
 ) -> None:
     number = begun(store, editor)
-    drafts.put_concept(store, number, a_concept("C"), actor=editor)
+    editing.put_concept(store, number, a_concept("C"), actor=editor)
     first = drafts.submit(store, number, version="2.0", valid_from=NEXT_DAY, actor=editor).submission
 
     change(store, number, editor)
     opened = store.draft_head(number)
     second = drafts.submit(store, number, version="2.0", valid_from=NEXT_DAY, actor=editor).submission
-    drafts.revise(store, number, actor=editor, title="Rouvert")
+    editing.revise(store, number, actor=editor, title="Rouvert")
     third = drafts.submit(store, number, version="2.1", valid_from=NEXT_DAY, actor=editor).submission
 
     assert (opened.state, opened.submission, opened.version) == ("open", "", "")
@@ -448,4 +450,4 @@ def test_the_hash_that_is_voted_on_is_of_everything_that_is_decided(
 
 def test_a_draft_that_nobody_knows_is_not_found(store: Store, editor: Actor) -> None:
     with pytest.raises(NotFound):
-        drafts.put_concept(store, 99, a_concept("C"), actor=editor)
+        editing.put_concept(store, 99, a_concept("C"), actor=editor)

@@ -25,7 +25,8 @@ from registry.formats import (
     tabular,
 )
 from registry.formats.skos import write_jsonld, write_rdfxml, write_turtle
-from registry.formats.skos_reading import NO_CHOICE, Choices, read
+from registry.formats.skos_reading import read
+from registry.formats.skos_scope import NO_CHOICE, Choices
 from registry.model import Content, Nomenclature, Release
 from registry.sandbox import RDF_FORMATS, REQUEST_LIMITS, Limits
 

@@ -2,6 +2,11 @@
 
 Adding a format is one function and one line of ``CROSSWALK_FORMATS``; the API, the command line and the tests iterate
 over the table. What comes in is told by its content: see ``registry.importing``.
+
+A reader's answer holds a file whole, for its entity tag and for the ranges asked of it: no file is larger than the
+largest list that can come in. Of the 200,000 rows that an operator may import, the largest are 141 MiB (JSKOS) and
+111 MiB (XLSX, which takes longest: 51 s of a busy core), the others 16 to 32 MiB in 2 to 14 s; of the 50,000 of a
+request, a quarter of it. The command line writes piece by piece.
 """
 
 from __future__ import annotations

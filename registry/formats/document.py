@@ -163,6 +163,15 @@ def edition_document(edition: Edition) -> dict[str, Any]:
     }
 
 
+def learnt_document(edition: Edition) -> dict[str, Any]:
+    """What was learnt of a release since it was published, as JSON: whether it was withdrawn, and why."""
+    return {
+        "status": "withdrawn" if edition.withdrawn_at else "published",
+        "withdrawnAt": instant(edition.withdrawn_at) if edition.withdrawn_at else None,
+        "why": edition.withdrawn_why or None,
+    }
+
+
 def hit_document(hit: Hit, iri: str) -> dict[str, Any]:
     """A concept found, as JSON: in brief, its score and why it is there; ``iri`` is its nomenclature's."""
     return {**_found(hit.document, iri), "score": hit.score, "why": _why(hit.why)}

@@ -2,7 +2,9 @@
 
 The local list and the nomenclature are named as code systems by their IRIs, and "all their codes" as value sets at
 ``?vs``. A code without equivalent is ``unmatched``; one that nobody has reviewed is absent. The standard asks for a
-comment wherever something is lost: where the reviewer left none, one stands there that says what is.
+comment wherever something is lost: where the reviewer left none, one stands there that says what is. R4 has no element
+for a target's weight, nor for the word that narrower targets together exhaust a code: both are extensions of ours
+(``…/-/fhir/weight``, a decimal, and ``…/-/fhir/covers``, a boolean), which whoever does not know them passes over.
 
 Concepts of a CodeSystem stand in one list and name their parents as properties, since a concept may have several. Its
 codes that are no longer to be used are ``inactive``, and have the ``status`` that the French agency of digital health
@@ -40,6 +42,7 @@ LOST: dict[Relation, str] = {
     "closeMatch": "Correspondance proche : les deux sens ne se recouvrent pas tout à fait.",
     "narrowMatch": "Le concept visé est plus étroit que le code local.",
 }
+COVERED = "Le concept visé est plus étroit que le code local, que les concepts plus étroits couvrent ensemble."
 _AT_ONCE = 500
 
 _STANDARD = "http://hl7.org/fhir/concept-properties#"
@@ -223,14 +226,21 @@ def _element(crosswalk: Crosswalk, code: str, label: str, mappings: Iterable[Map
 
 
 def _target(crosswalk: Crosswalk, mapping: Mapping) -> dict[str, Any]:
-    return _filled(
+    lost = COVERED if mapping.covers else LOST.get(mapping.relation, "")
+    found = _filled(
         {
             "code": mapping.target_code,
             "display": crosswalk.labels.get(mapping.target_code, ""),
             "equivalence": EQUIVALENCES[mapping.relation],
-            "comment": mapping.comment or LOST.get(mapping.relation, ""),
+            "comment": mapping.comment or lost,
         }
     )
+    extensions: list[dict[str, Any]] = []
+    if mapping.covers:
+        extensions.append({"url": f"{crosswalk.registry}-/fhir/covers", "valueBoolean": True})
+    if mapping.weight:
+        extensions.append({"url": f"{crosswalk.registry}-/fhir/weight", "valueDecimal": float(mapping.weight)})
+    return {"extension": extensions, **found} if extensions else found
 
 
 def _filled(given: dict[str, str]) -> dict[str, Any]:

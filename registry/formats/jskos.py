@@ -1,6 +1,8 @@
 """JSKOS out, one JSON object a line, as library systems and Cocoda read it.
 
-A release is its scheme, then its concepts; a crosswalk is its mappings.
+A release is its scheme, then its concepts; a crosswalk is its mappings. Where narrower concepts together exhaust a
+local code, or have weights, JSKOS has no place for it but the mapping's note, which says so in French: the sets of
+concepts that a mapping may lead to are either combined or chosen from, and no relation of theirs is a union.
 """
 
 from __future__ import annotations
@@ -125,8 +127,13 @@ def _mapping(crosswalk: Crosswalk, mapping: Mapping, labels: dict[str, str]) -> 
             document[key] = [{"prefLabel": {"fr": name}}]
     if mapping.date:
         document["created"] = mapping.date
-    if mapping.comment:
-        document["note"] = {"fr": [mapping.comment]}
+    notes = [mapping.comment] if mapping.comment else []
+    if mapping.covers:
+        notes.append("Avec les autres concepts plus étroits de ce code, le couvre en entier.")
+    if mapping.weight:
+        notes.append(f"Part du code local : {mapping.weight}")
+    if notes:
+        document["note"] = {"fr": notes}
     if mapping.confidence:
         document["mappingRelevance"] = float(mapping.confidence)
     return document

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from registry import rules, sandbox
 from registry.errors import Invalid, Problem
 from registry.formats.skos import short_or_iri
+from registry.formats.skos_scope import DOWNWARDS, NO_CHOICE, RELATED, SKOSXL, UPWARDS, Choices, Node, Scope
 from registry.model import (
     SKOS,
     TEXT_PROPERTIES,
-    WIDEST_CODE,
     XKOS,
     Concept,
     Content,
@@ -35,40 +34,14 @@ from registry.model import (
 )
 from registry.signing import DCT, LINEAGE_TYPES, OWL, RDF, SCHEMA
 
-SKOSXL = "http://www.w3.org/2008/05/skos-xl#"
-ISO_THES = "http://purl.org/iso25964/skos-thes#"
 UNDETERMINED = "und"
 """BCP 47's tag for an unknown language: stands in for the one that is missing while the rest of a file is checked."""
 
-_SUBCLASS = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
-_KINDS = ("Generic", "Partitive", "Instantial")
-_UPWARDS = (SKOS + "broader", *(f"{ISO_THES}broader{kind}" for kind in _KINDS))
-_DOWNWARDS = (SKOS + "narrower", *(f"{ISO_THES}narrower{kind}" for kind in _KINDS))
-_RELATED = (SKOS + "related",)
-_RELATIONS = frozenset((*_UPWARDS, *_DOWNWARDS, *_RELATED))
 _MARKUP = (RDF + "HTML", RDF + "XMLLiteral")
 _XL_NAMES = ("prefLabel", "altLabel", "hiddenLabel")
 _LABELS = frozenset((SKOSXL + "literalForm", DCT + "title", *(SKOS + name for name in _XL_NAMES)))
 _NOT_CHECKED = ("heading_is_complete", "references_exist")
 """Rules that would only repeat, of a file that could not be read whole, what is told already, or tell of another."""
-
-
-class Choices(NamedTuple):
-    """What a person says where a file leaves it open; each refusal that one of these would lift names it.
-
-    ``scheme`` is the concept scheme to take among several, ``language`` that of texts without one. ``inside_only``
-    leaves relations to concepts out that are not in the scheme. ``codes`` takes codes from IRIs rather than notations.
-    ``replaced_on`` is the day of a dct:isReplacedBy; its kind is then ``overlaps``, which claims the least.
-    """
-
-    scheme: str = ""
-    language: str = ""
-    inside_only: bool = False
-    codes: Literal["notation", "iri"] = "notation"
-    replaced_on: date | None = None
-
-
-NO_CHOICE = Choices()
 
 
 def read(
@@ -100,14 +73,15 @@ def content(
     nested collections are flattened; narrower is read as broader the other way; top concepts need not be said. Of a
     scheme that is not our own, blanks around texts go, and texts become NFC.
 
+    :raises TooLarge: if what it says of many things at once comes to more than a file of its size may.
     :raises Invalid: naming the IRI of each thing that can't be read, what would be accepted, and beside it each error
         that the rules of a release find in the rest; at most ``listed`` of them.
     """
-    nodes: dict[str, _Node] = {}
+    nodes: dict[str, Node] = {}
     for subject, predicate, value in triples:
         node = nodes.get(subject)
         if node is None:
-            node = nodes[subject] = _Node()
+            node = nodes[subject] = Node()
         node.add(predicate, value)
     reader = _Reader(nodes, nomenclature, choices)
     found = reader.content()
@@ -128,66 +102,12 @@ def _of_the_rest(found: Content, nomenclature: Nomenclature) -> Iterator[Problem
             yield from (problem for problem in rule(release) if problem.severity == "error")
 
 
-class _Node:
-    """The statements of one subject, predicates and values in turn: a million statements must fit in memory."""
-
-    __slots__ = ("_statements",)
-
-    def __init__(self) -> None:
-        self._statements: list[Any] = []
-
-    def add(self, predicate: str, value: str | sandbox.Literal) -> None:
-        self._statements += (predicate, value)
-
-    def predicates(self) -> set[str]:
-        """The predicates of the statements whose object is an IRI."""
-        return {predicate for predicate, value in self._pairs() if isinstance(value, str)}
-
-    def iris(self, *wanted: str) -> list[str]:
-        return [value for predicate, value in self._pairs() if predicate in wanted and isinstance(value, str)]
-
-    def literals(self, wanted: str) -> list[sandbox.Literal]:
-        return [value for predicate, value in self._pairs() if predicate == wanted and not isinstance(value, str)]
-
-    def relations(self) -> Iterator[tuple[str, str]]:
-        """The statements that relate it to another concept."""
-        return ((predicate, value) for predicate, value in self._pairs() if predicate in _RELATIONS)
-
-    def _pairs(self) -> Iterator[tuple[str, Any]]:
-        statements = iter(self._statements)
-        return zip(statements, statements, strict=True)
-
-
-class _Reader:
+class _Reader(Scope):
     """SKOS statements being read as one nomenclature: what they give, and where they are wrong."""
 
-    def __init__(self, nodes: dict[str, _Node], nomenclature: Nomenclature, choices: Choices) -> None:
-        self.nodes, self.nomenclature, self.choices = nodes, nomenclature, choices
-        self.problems: list[Problem] = []
-        self.by_type: dict[str, list[str]] = {}
-        self.subclasses: dict[str, list[str]] = {}
-        for iri, node in nodes.items():
-            for kind in node.iris(RDF + "type"):
-                self.by_type.setdefault(kind, []).append(iri)
-            for kind in node.iris(_SUBCLASS):
-                self.subclasses.setdefault(kind, []).append(iri)
-        self.schemes = self._of_type(SKOS + "ConceptScheme")
-        self.collections = self._of_type(
-            *(SKOS + name for name in ("Collection", "OrderedCollection")),
-            *(ISO_THES + name for name in ("ConceptGroup", "ThesaurusArray")),
-        )
-        self.concepts = self._concepts()
-        self.schemes_of = self._schemes_of()
-        self.scheme = self._scheme()
-        self.is_own = self.scheme == nomenclature.iri and (self.scheme in self.schemes or self.scheme in self._named())
-        self.code_of = self._codes()
-
-    def refuse(self, where: str, message: str, value: str = "", accepted: str = "") -> None:
-        self.problems.append(Problem("skos_is_readable", message, (), where, value, accepted))
-
     def content(self) -> Content:
-        above = self._pairs(_UPWARDS, _DOWNWARDS)
-        beside = self._pairs(_RELATED, _RELATED)
+        above = self._pairs(UPWARDS, DOWNWARDS)
+        beside = self._pairs(RELATED, RELATED)
         for code, others in list(beside.items()):
             for other in others:
                 beside.setdefault(other, set()).add(code)
@@ -202,146 +122,6 @@ class _Reader:
         }
         links = self._links()
         return Content(concepts, links | self._replacements(links), self._groups(), (), self._heading())
-
-    def _of_type(self, *wanted: str) -> set[str]:
-        """The subjects of these types, or of types that the file declares to be subclasses of them."""
-        known = set(wanted)
-        waiting = list(wanted)
-        while waiting:
-            for kind in self.subclasses.get(waiting.pop(), ()):
-                if kind not in known:
-                    known.add(kind)
-                    waiting.append(kind)
-        return {iri for kind in known for iri in self.by_type.get(kind, ())}
-
-    def _concepts(self) -> list[str]:
-        """What is a concept: by its type, or since only concepts have what it has (S4, S7, S19, S24)."""
-        found = self._of_type(SKOS + "Concept")
-        only_concepts = {SKOS + "topConceptOf", *_RELATIONS}
-        named: set[str] = set()
-        for iri, node in self.nodes.items():
-            predicates = node.predicates()
-            if not only_concepts.isdisjoint(predicates) or (
-                SKOS + "inScheme" in predicates and RDF + "type" not in predicates
-            ):
-                named.add(iri)
-            if not only_concepts.isdisjoint(predicates) or SKOS + "hasTopConcept" in predicates:
-                targets = node.iris(SKOS + "hasTopConcept", *_RELATIONS)
-                named.update(target for target in targets if target in self.nodes and self._is_labelled(target))
-        for others, number, name in ((self.schemes, "S9", "nomenclature"), (self.collections, "S37", "collection")):
-            for iri in sorted(found & others):
-                self.refuse(
-                    iri, f"à la fois concept et {name}, ce que SKOS exclut ({number})", "", "une adresse à chacun"
-                )
-            named -= others
-        found |= named
-        if not found:
-            self.refuse("skos:Concept", "aucun concept", accepted="au moins un skos:Concept")
-        return sorted(found)
-
-    def _is_labelled(self, iri: str) -> bool:
-        node = self.nodes[iri]
-        return bool(node.literals(SKOS + "prefLabel") or node.iris(SKOSXL + "prefLabel"))
-
-    def _schemes_of(self) -> dict[str, set[str]]:
-        """The schemes of each concept: those that it names or is a top of, else those of its hierarchy."""
-        found = {iri: set(self.nodes[iri].iris(SKOS + "inScheme", SKOS + "topConceptOf")) for iri in self.concepts}
-        for iri, node in self.nodes.items():
-            for target in node.iris(SKOS + "hasTopConcept"):
-                if target in found:
-                    found[target].add(iri)
-        if not all(found.values()) and any(found.values()):
-            self._inherit(found)
-        return found
-
-    def _inherit(self, schemes_of: dict[str, set[str]]) -> None:
-        """Give the concepts that name no scheme those of the nearest above or below them that do."""
-        near: dict[str, list[str]] = {}
-        for iri in self.concepts:
-            for target in self.nodes[iri].iris(*_UPWARDS, *_DOWNWARDS):
-                near.setdefault(iri, []).append(target)
-                near.setdefault(target, []).append(iri)
-        wave = [iri for iri, schemes in schemes_of.items() if schemes]
-        while wave:
-            reached: dict[str, set[str]] = {}
-            for iri in wave:
-                for other in near.get(iri, ()):
-                    if other in schemes_of and not schemes_of[other]:
-                        reached.setdefault(other, set()).update(schemes_of[iri])
-            schemes_of.update(reached)
-            wave = list(reached)
-
-    def _scheme(self) -> str:
-        """The scheme to read: the one asked for, our own, the only one that has concepts, or that has them all."""
-        counts = self._named()
-        known = sorted(self.schemes | set(counts))
-        wanted = self.choices.scheme
-        if wanted:
-            if wanted not in known:
-                found = ", ".join(known) or "aucune"
-                self.refuse("skos:ConceptScheme", "nomenclature absente du fichier", wanted, f"l'une de : {found}")
-            return wanted
-        if self.nomenclature.iri in known:
-            return self.nomenclature.iri
-        whole = [iri for iri in known if counts.get(iri) == len(self.concepts)]
-        typed = [iri for iri in whole if iri in self.schemes]
-        for candidates in (list(counts), whole, typed, [] if counts else known):
-            if len(candidates) == 1:
-                return candidates[0]
-        if known:
-            self.refuse(
-                "skos:ConceptScheme",
-                "plusieurs nomenclatures dans le fichier",
-                ", ".join(known),
-                "une seule, ou l'option scheme avec l'adresse de l'une d'elles",
-            )
-        return self.nomenclature.iri
-
-    def _named(self) -> Counter[str]:
-        """The schemes that concepts are in, and how many."""
-        return Counter(iri for schemes in self.schemes_of.values() for iri in schemes)
-
-    def _codes(self) -> dict[str, str]:
-        schemes = set().union(*self.schemes_of.values())
-        chosen = not self.problems or self.choices.scheme in schemes
-        others = schemes - {self.scheme} if self.scheme in schemes and chosen else set()
-        code_of: dict[str, str] = {}
-        iri_of: dict[str, str] = {}
-        for iri in self.concepts:
-            own = self.schemes_of[iri]
-            if others and self.scheme not in own:
-                if not own and not self.choices.inside_only:
-                    self.refuse(iri, "concept sans nomenclature, où il y en a plusieurs", "", "skos:inScheme")
-                continue
-            code = self._code(iri, "concept")
-            if code in iri_of:
-                self.refuse(
-                    iri,
-                    "code déjà pris par un autre concept",
-                    f"{code} ({iri_of[code]})",
-                    "un code par concept, ou l'option codes=iri",
-                )
-            iri_of[code] = iri
-            code_of[iri] = code
-        if self.concepts and not code_of:
-            self.refuse(self.scheme, "aucun concept dans cette nomenclature", accepted="au moins un skos:Concept")
-        return code_of
-
-    def _code(self, iri: str, what: str) -> str:
-        """The notation, else the last segment of the IRI; of several notations the IRI's own, then a plain one."""
-        inside = iri.removeprefix(self.scheme + "/")
-        last = inside if WIDEST_CODE.fullmatch(inside) else re.split("[/#:]", iri.rstrip("/#"))[-1]
-        is_asked = self.choices.codes == "notation" or iri.startswith("_:")
-        literals = self.nodes[iri].literals(SKOS + "notation") if is_asked else []
-        notations = [
-            literal.text.strip() for literal in sorted(literals, key=lambda one: (one.datatype, one.language, one.text))
-        ]
-        if iri.startswith("_:") and not notations:
-            self.refuse(iri, f"{what} sans adresse ni notation", self._name(iri), "une adresse (IRI) ou skos:notation")
-        return last if last in notations or not notations else notations[0]
-
-    def _name(self, iri: str) -> str:
-        return next((literal.text for literal in self.nodes[iri].literals(SKOS + "prefLabel")), "")
 
     def _concept(self, iri: str, code: str) -> Concept:
         node = self.nodes[iri]
@@ -361,7 +141,7 @@ class _Reader:
 
     def _values(self, iri: str, item: TextProperty) -> Texts:
         """The texts of a property, those of SKOS-XL labels and of notes that are nodes of their own included."""
-        found = self._texts(iri, item.iri)
+        found = [*self._texts(iri, item.iri)]
         node = self.nodes[iri]
         is_label = item.key in _XL_NAMES
         targets = (
@@ -370,13 +150,14 @@ class _Reader:
             else [target for target in node.iris(item.iri) if target in self.nodes]
         )
         for target in targets:
+            self.spend(len(self.nodes.get(target, ())))
             more = self._texts(target, SKOSXL + "literalForm" if is_label else RDF + "value")
             if not more:
                 name = f"skosxl:{item.key}" if is_label else short_or_iri(item.iri)
                 accepted = "skosxl:literalForm" if is_label else "rdf:value"
                 self.refuse(iri, f"{name} sans texte", target, f"un {accepted} dans le fichier")
-            found = texts((*found, *more))
-        return found
+            found += more
+        return texts(found) if targets else tuple(found)
 
     def _texts(self, iri: str, predicate: str) -> Texts:
         node = self.nodes.get(iri)
@@ -528,6 +309,7 @@ class _Reader:
                 continue
             seen.add(iri)
             node = self.nodes.get(iri)
+            self.spend(1 + len(node or ()))
             if iri in self.code_of:
                 found.add(self.code_of[iri])
             elif node is None or iri in self.schemes_of:

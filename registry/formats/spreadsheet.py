@@ -4,7 +4,7 @@ Written is XLSX: the table of ``tabular`` on the sheet ``Concepts``, every cell 
 no leading zero is lost; lists to choose from on the sheet ``Listes``; and, as custom properties, what it was made from.
 The same release gives the same bytes on any machine: nothing is compressed, and no clock is read.
 
-Read are XLSX, ODS and XLS, whatever the file is called, in the limited child process (``sandbox_workbook``), which
+Read are XLSX, ODS and XLS, whatever the file is called, in the limited child process (``registry.workbooks``), which
 gives each cell as the text that an agent sees. A cell that can't be given is refused with its sheet, line and column;
 never is it taken for an empty one.
 """

@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, case, cast, func, select, true
 
 from registry.crosswalks import Organisation
+from registry.store import reach
 from registry.store import tables as t
 from registry.store.releases import Releases
 
@@ -157,6 +158,19 @@ class Impacts(Releases):
         owners = groupby((row for row in rows if row.place is not None), key=lambda row: row.document)
         found = [_organisation_use(Organisation(**orjson.loads(document)), list(own)) for document, own in owners]
         return _use(rows[0], "total", int(rows[0].total_organisations)), found
+
+    def uses_are_counted_right(self) -> bool:
+        """Whether what is kept of the crosswalks is what follows from their mappings; all of them are read."""
+        with self.database.reading() as connection:
+            return reach.is_right(connection)
+
+    def count_uses_again(self) -> bool:
+        """Count anew what crosswalks point at, unless it is right after all; say whether it was not."""
+        with self.database.writing() as connection:
+            wrong = not reach.is_right(connection)
+            if wrong:
+                reach.count_again(connection)
+            return wrong
 
     def _targets(self, nomenclature: str) -> dict[str, Any]:
         """What was ever mapped to, by code."""

@@ -29,7 +29,8 @@ from registry.store import tables as t
 
 COUNTED = ("organisations", "crosswalks", "mappings")
 _BATCH = 10_000
-_EDITIONS = 100
+_AT_ONCE = 100_000
+_LARGEST_IN = 10_000
 
 _later = t.crosswalk_edition.alias("later")
 _OVERTAKEN = (
@@ -47,17 +48,27 @@ _COUNTING = (
         t.crosswalk_edition.c.crosswalk_id,
         t.crosswalk.c.nomenclature_id,
         t.code_list.c.organisation_id,
+        t.crosswalk_edition.c.mappings,
     )
     .join(t.crosswalk, t.crosswalk.c.id == t.crosswalk_edition.c.crosswalk_id)
     .join(t.code_list, t.code_list.c.id == t.crosswalk.c.code_list_id)
     .where(~_OVERTAKEN)
 )
-"""The editions that count."""
+"""The editions that count, with how many mappings each has."""
 
 _POINT = (
     update(t.target)
     .where(t.target.c.nomenclature_id == bindparam("scheme"), t.target.c.place == bindparam("at"))
     .values({name: t.target.c[name] + bindparam(f"more_{name}") for name in COUNTED})
+)
+
+
+_ID = t.crosswalk_edition.c.id
+_EDITION_ID = t.mapping.c.crosswalk_edition_id
+_MAPPED = (
+    select(_EDITION_ID, t.mapping.c.local_code, t.mapping.c.target_code)
+    .where(t.mapping.c.target_code != "")
+    .order_by(_EDITION_ID, t.mapping.c.local_code)
 )
 
 
@@ -133,7 +144,12 @@ def point(connection: Connection, edition_id: int, mappings: Iterable[tuple[str,
 
 
 def count_again(connection: Connection) -> None:
-    """Write both tables anew from the mappings, however many: for a registry that has none of it yet."""
+    """Write both tables anew from the mappings, however many: for a registry that has none of it yet, or wrong ones.
+
+    Call it in a transaction; on PostgreSQL, no statement of it is ended for taking long.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.execute(delete(t.reach))
     connection.execute(delete(t.target))
     counting = _COUNTING.subquery()
@@ -151,20 +167,90 @@ def count_again(connection: Connection) -> None:
         .group_by(scheme, code)
     )
     connection.execute(insert(t.target).from_select([column.name for column in t.target.columns], counted))
+    known = _all_places(connection)
     editions = connection.execute(_COUNTING.order_by(t.crosswalk_edition.c.id)).all()
-    _write(connection, chain.from_iterable(_all_rows(connection, editions)))
+    _write(connection, chain.from_iterable(_rows(one.id, pairs) for one, pairs in _pairs(connection, editions, known)))
 
 
-def _all_rows(connection: Connection, editions: Sequence[Any]) -> Iterator[Iterator[dict[str, Any]]]:
-    """The reach of each of the editions, read some at a time: together their mappings may be millions."""
-    known = {scheme: _places(connection, scheme, ()) for scheme in {edition.nomenclature_id for edition in editions}}
-    edition_id, local_code = t.mapping.c.crosswalk_edition_id, t.mapping.c.local_code
-    query = select(edition_id, local_code, t.mapping.c.target_code).order_by(edition_id, local_code)
-    for start in range(0, len(editions), _EDITIONS):
-        batch = {edition.id: known[edition.nomenclature_id] for edition in editions[start : start + _EDITIONS]}
-        mapped = query.where(edition_id.in_(batch), t.mapping.c.target_code != "")
-        for edition, own in groupby(connection.execute(mapped).all(), key=itemgetter(0)):
-            yield _rows(edition, [(code, batch[edition][target]) for _, code, target in own])
+def is_right(connection: Connection) -> bool:
+    """Whether both tables say what follows from the mappings, which are all read, some editions at a time."""
+    known = _all_places(connection)
+    if any(set(numbered.values()) != set(range(len(numbered))) for numbered in known.values()):
+        return False  # A place that is left out would be given twice one day.
+    editions = connection.execute(_COUNTING.order_by(t.code_list.c.organisation_id, t.crosswalk_edition.c.id)).all()
+    stray = select(t.reach.c.number).where(t.reach.c.crosswalk_edition_id.not_in(_COUNTING.with_only_columns(_ID)))
+    if connection.execute(stray.limit(1)).first() is not None:
+        return False
+    counts = defaultdict[tuple[int, int], list[int]](lambda: [0, 0, 0])
+    counted_for: dict[tuple[int, int], int] = {}
+    try:
+        for batch in _batches(editions):
+            kept = _kept(connection, [one.id for one in batch])
+            for one, pairs in _pairs(connection, batch, known):
+                if list(_rows(one.id, pairs)) != kept.pop(one.id, []):
+                    return False
+                for place, times in Counter(place for _, place in pairs).items():
+                    target = one.nomenclature_id, place
+                    # The editions of an organisation come one after the other.
+                    is_new = counted_for.get(target) != one.organisation_id
+                    counted_for[target] = one.organisation_id
+                    counts[target] = [sum(pair) for pair in zip(counts[target], (is_new, 1, times), strict=True)]
+            if kept:
+                return False
+    except KeyError:  # Something is mapped to a code that has no place.
+        return False
+    rows = connection.execute(select(t.target))
+    return all(counts[row.nomenclature_id, row.place] == [getattr(row, name) for name in COUNTED] for row in rows)
+
+
+def _all_places(connection: Connection) -> dict[int, dict[str, int]]:
+    """The place of each shared code, by nomenclature."""
+    found = defaultdict[int, dict[str, int]](dict)
+    for row in connection.execute(select(t.target.c.nomenclature_id, t.target.c.code, t.target.c.place)):
+        found[row.nomenclature_id][row.code] = row.place
+    return found
+
+
+def _batches(editions: Sequence[Any]) -> Iterator[list[Any]]:
+    """Editions in their order, so many at a time that their mappings can be held: together they may be millions."""
+    batch: list[Any] = []
+    size = 0
+    for edition in editions:
+        if batch and (size + edition.mappings > _AT_ONCE or len(batch) == _LARGEST_IN):
+            yield batch
+            batch, size = [], 0
+        batch.append(edition)
+        size += edition.mappings
+    if batch:
+        yield batch
+
+
+def _pairs(
+    connection: Connection, editions: Sequence[Any], known: dict[int, dict[str, int]]
+) -> Iterator[tuple[Any, list[tuple[str, int]]]]:
+    """Local code and place for each mapping of the editions; those without any are left out.
+
+    :raises KeyError: if a code that something is mapped to has no place.
+    """
+    for batch in _batches(editions):
+        of = {edition.id: edition for edition in batch}
+        mapped = _MAPPED.where(_EDITION_ID.in_(of))
+        found = {key: list(own) for key, own in groupby(connection.execute(mapped), key=itemgetter(0))}
+        for number, edition in of.items():
+            if own := found.get(number):
+                yield edition, sorted((code, known[edition.nomenclature_id][target]) for _, code, target in own)
+
+
+def _kept(connection: Connection, editions: Collection[int]) -> dict[int, list[dict[str, Any]]]:
+    """The rows that are kept of editions, by edition, as ``_rows`` gives them."""
+    rows = connection.execute(
+        select(t.reach)
+        .where(t.reach.c.crosswalk_edition_id.in_(editions))
+        .order_by(t.reach.c.crosswalk_edition_id, t.reach.c.number)
+    )
+    return {
+        number: list(map(dict, own)) for number, own in groupby(rows.mappings(), itemgetter("crosswalk_edition_id"))
+    }
 
 
 def _rows(edition_id: int, pairs: Iterable[Sequence[Any]]) -> Iterator[dict[str, Any]]:

@@ -42,8 +42,6 @@ def upgrade() -> None:
         ),
     )
     connection = op.get_bind()
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     count_again(connection)
     _hash_what_confirms(connection)
 
