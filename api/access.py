@@ -30,6 +30,8 @@ OPERATION, ORGANISATION, IF_MATCH, IDEMPOTENT = "x-operation", "x-organisation",
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _CODING = re.compile(r'-(br|gz)"$')
 _REPEATED = ("Content-Type", "ETag", "Location")
+_CONDITIONAL = "If-Match is needed, with the ETag of what was read"
+_OR_NEW = "; or If-None-Match: * for what is not there yet"
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -80,7 +82,7 @@ def needs(
                     negotiation.check("application/json")
                 new = or_new and request.headers.get("If-None-Match") == "*"
                 if if_match and "If-Match" not in request.headers and not new:
-                    abort(428)
+                    abort(428, description=_CONDITIONAL + (_OR_NEW if or_new else ""))
                 g.pop("cache_key", None)
                 return _private(make_response(view(*args, **kwargs)))
 
@@ -149,7 +151,7 @@ def is_asked(etag: str) -> bool:
     """Whether If-Match names this entity tag, or any."""
     given = request.headers.get("If-Match")
     if given is None:
-        abort(428)
+        abort(428, description=_CONDITIONAL)
     tags = [_CODING.sub('"', tag.strip()) for tag in given.split(",")]
     return "*" in tags or f'"{etag}"' in tags
 

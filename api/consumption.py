@@ -29,7 +29,7 @@ def install(app: Flask) -> None:
         token = _token()
         if token and response.status_code in (200, 206, 304):
             read = _read(response) if request.method == "GET" else None
-            for one in {*g.get(_NOTED, ()), *((read,) if read else ())}:
+            for one in noted().union((read,) if read else ()):
                 tally.note(token, *one)
         if tally.is_due:
             threading.Thread(target=tally.write, args=(current.store(),), daemon=True).start()
@@ -38,11 +38,15 @@ def install(app: Flask) -> None:
     app.after_request(after)
 
 
-def note(slug: str, version: str) -> None:
-    """Say that this request reads a release: for the doors, whose addresses do not tell as those of the API do."""
-    if _NOTED not in g:
-        setattr(g, _NOTED, set())
-    g.get(_NOTED).add((slug, version))
+def note(*releases: tuple[str, str]) -> None:
+    """Say that this request reads releases: for the doors, whose addresses do not tell as those of the API do."""
+    setattr(g, _NOTED, noted().union(releases))
+
+
+def noted() -> frozenset[tuple[str, str]]:
+    """The releases that this request was said to read."""
+    found: frozenset[tuple[str, str]] = g.get(_NOTED, frozenset())
+    return found
 
 
 def _token() -> str:

@@ -6,13 +6,13 @@ A release is as it was from the day on which it came into force, at midnight in 
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 from flask import Response, abort, redirect, request, url_for
-from werkzeug.http import http_date, parse_date
+from werkzeug.http import http_date
 
-from api import current
+from api import current, negotiation
 from registry.errors import NotFound
 from registry.model import Edition
 
@@ -28,10 +28,9 @@ def gate(slug: str) -> Response | None:
 
     :raises NotFound: if there is no such nomenclature, or no release of it is or will be in force.
     """
-    asked = request.headers.get(ACCEPT)
-    if asked is None:
+    if ACCEPT not in request.headers:
         return None
-    instant = parse_date(asked)
+    instant = negotiation.date_of(ACCEPT)
     if instant is None or instant.year > _LAST_YEAR:
         abort(400, f"{ACCEPT}: accepted is a date such as Thu, 01 Jan 2026 00:00:00 GMT")
     response = redirect(_address(_in_force(slug, instant.astimezone(_PARIS).date())), 302)
@@ -63,7 +62,9 @@ def _address(edition: Edition) -> str:
 
 def moment(edition: Edition) -> str:
     """``Memento-Datetime``: when a release came, or comes, into force."""
-    return http_date(datetime.combine(edition.valid_from, time(), _PARIS))
+    # Midnight in Paris is the day before elsewhere, and there is none before the first of all days.
+    midnight = datetime.combine(edition.valid_from, time(), _PARIS if edition.valid_from > date.min else UTC)
+    return http_date(midnight)
 
 
 def origin(slug: str) -> dict[str, str]:

@@ -1,13 +1,14 @@
-"""Which format to answer in: ``format`` decides, else ``Accept``, else JSON; and in which content coding."""
+"""What a request asks for: a format (``format`` decides, else ``Accept``, else JSON), a content coding, a date."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 
 from flask import abort, request
 from werkzeug.datastructures import Accept
-from werkzeug.http import parse_accept_header
+from werkzeug.http import parse_accept_header, parse_date
 
 from registry.formats import FORMATS, Format
 
@@ -52,6 +53,14 @@ def _best(offered: Sequence[str]) -> str:
     if best is None:
         abort(406, f"Accept: offered here are {', '.join(offered)}")
     return best
+
+
+def date_of(header: str) -> datetime | None:
+    """The date that a header of the request gives, None if it gives none that there is."""
+    try:
+        return parse_date(request.headers.get(header))
+    except OverflowError:  # Of a year, an hour or a zone that no machine counts to.
+        return None
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ from typing import IO, NamedTuple
 from flask import Response, request
 from werkzeug.http import parse_date
 
+from api import negotiation
 from api.errors import problem
 
 _CHUNK = 1 << 16
@@ -74,7 +75,7 @@ def _same(response: Response) -> bool:
     if asked is None or asked == response.headers.get("ETag"):
         return True
     modified = parse_date(response.headers.get("Last-Modified"))
-    return modified is not None and modified == parse_date(asked)
+    return modified is not None and modified == negotiation.date_of("If-Range")
 
 
 def _beyond(response: Response, size: int) -> Response:

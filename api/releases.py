@@ -13,15 +13,21 @@ from api import caching, current, memento, negotiation
 from api.caching import answer
 from api.errors import PROBLEM
 from api.reading import PageQuery, Query, Routes, cursor, day, listing, moving, next_link, position, reading
-from api.schemas import ProblemSchema, ReleaseFileSchema, ReleaseSchema, ReleaseStatusSchema, SealedSchema
+from api.schemas import (
+    ListedReleaseSchema,
+    ProblemSchema,
+    ReleaseFileSchema,
+    ReleaseSchema,
+    ReleaseStatusSchema,
+    SealedSchema,
+)
 from api.schemas import listing as listing_schema
 from registry import archive
 from registry.archive import Archive
 from registry.errors import NotFound
 from registry.formats import FORMATS, Format
-from registry.formats.document import edition_document, language_map
+from registry.formats.document import edition_document, language_map, learnt_document
 from registry.model import Edition
-from registry.signing import instant
 from registry.store.blobs import Blob
 
 blueprint = Routes("releases", __name__, description="Published releases, which never change")
@@ -34,16 +40,15 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 @blueprint.get("/nomenclatures/<slug>/releases")
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, listing_schema(ReleaseSchema))
+@blueprint.response(200, listing_schema(ListedReleaseSchema))
 def releases(query: dict[str, Any], slug: str) -> Response:
     """List the releases of a nomenclature, the first published first."""
     after = position(query, int) or 0
     editions = current.store().editions(slug)
     page = [edition for edition in editions if edition.number > after][: query["limit"]]
     token = cursor(str(page[-1].number)) if page and page[-1].number < editions[-1].number else None
-    return answer(
-        listing([edition_document(edition) for edition in page], len(editions), token), links=next_link(token)
-    )
+    items = [edition_document(edition) | learnt_document(edition) for edition in page]
+    return answer(listing(items, len(editions), token), links=next_link(token))
 
 
 def in_parts(view: _View) -> _View:
@@ -132,9 +137,7 @@ def status(query: dict[str, Any], slug: str, version: str) -> Response:
         {
             "nomenclature": slug,
             "version": version,
-            "status": "withdrawn" if edition.withdrawn_at else "published",
-            "withdrawnAt": instant(edition.withdrawn_at) if edition.withdrawn_at else None,
-            "why": edition.withdrawn_why or None,
+            **learnt_document(edition),
             "correctedBy": [item.version for item in editions if item.corrects == version],
             "validUntil": day(until - timedelta(days=1) if until else None),
             "inForce": in_force,

@@ -279,6 +279,14 @@ class ReleaseSchema(ma.Schema):
     files = _f.List(_f.Nested(FileSchema))
 
 
+class ListedReleaseSchema(ReleaseSchema):
+    """A release in a list, with what was learnt of it since: whether it was withdrawn, and why."""
+
+    status = _f.String(required=True, validate=ma.validate.OneOf(["published", "withdrawn"]))
+    withdrawnAt = _f.DateTime(allow_none=True)
+    why = _f.String(allow_none=True)
+
+
 class ReleaseStatusSchema(ma.Schema):
     """What is known today of a release: it may have been withdrawn, corrected, overtaken."""
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from registry import rules
 from registry.errors import Invalid, NotFound, Problem, TooLarge
 from registry.formats import Format, of_file, read_content
-from registry.formats.skos_reading import NO_CHOICE, Choices
+from registry.formats.skos_scope import NO_CHOICE, Choices
 from registry.model import Content, Nomenclature, Release, french
 from registry.sandbox import OPERATOR_LIMITS, RDF_FORMATS
 

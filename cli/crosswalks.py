@@ -8,7 +8,7 @@ from typing import IO
 import click
 
 from cli import current, output, values
-from cli.draft_editions import COMMANDS, title
+from cli.draft_editions import COMMANDS, share_of_uses, title
 from cli.translation import compose
 from cli.values import ListName
 from registry import access, crosswalks, draft_editions, editions
@@ -112,4 +112,4 @@ def export(name: ListName, nomenclature: str, out: IO[bytes], format: str | None
 def _uses(covered: editions.Coverage) -> str:
     if covered.uses is None or not sum(covered.uses):
         return "-"
-    return f"{100 * (covered.uses.mapped + covered.uses.no_match) / sum(covered.uses):.1f} %"
+    return share_of_uses(covered.uses)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from cli import current, output, values
+from cli import current, output, reading, values
 from cli.values import ListName
 from registry import access, crosswalks, draft_editions, draft_files, editions, importing, rules, staleness
 from registry.access import Actor
 from registry.crosswalks import RELATIONS, Organisation
 from registry.draft_editions import STATES, Choice, Said
 from registry.draft_files import Given
-from registry.editions import Coverage
+from registry.editions import Counts, Coverage
 from registry.errors import Conflict, NotFound
 from registry.model import today
 from registry.sandbox import OPERATOR_LIMITS
@@ -93,6 +93,9 @@ def import_(name: ListName, nomenclature: str, file: IO[bytes], **options: Any) 
     )
     if imported.refusals and options["refused"]:
         options["refused"].write_bytes(importing.refused_file(data, imported, whole=True)[0])
+        number, many = imported.refused, "s" if imported.refused > 1 else ""
+        told = f"{number} ligne{many} à corriger dans {options['refused']}, avec les motifs ; puis l'importer"
+        click.echo(told, err=True)
     given = draft_files.given(imported)
     if options["codes"]:
         given = given.with_list(crosswalks.read_list(current.contents(options["codes"])))
@@ -133,11 +136,13 @@ def _put(registry: Store, place: CrosswalkName, given: Given, said: Said, actor:
 
 def _known(registry: Store, place: CrosswalkName, options: Mapping[str, Any]) -> None:
     """Make the organisation known, where it is new and its name is given."""
-    if not options["organisation_name"]:
-        return
     try:
         registry.organisation(place.organisation)
     except NotFound:
+        if not options["organisation_name"]:
+            raise NotFound(
+                "organisation", place.organisation, {"lacks": "--organisation-name, s'il est nouveau"}
+            ) from None
         organisation = Organisation(place.organisation, options["organisation_name"], options["kind"])
         access.create_organisation(registry, organisation, actor=current.actor())
 
@@ -261,9 +266,22 @@ def candidates(name: ListName, nomenclature: str, accept_sure: bool, revision: i
         }
         for one in proposed
     ]
-    lines = (line for one in proposed for line in _candidate_lines(one))
+    lines = [line for one in proposed for line in _candidate_lines(one)]
     total = draft_editions.coverage(registry, found).codes.unreviewed
-    output.answer({"items": items, "total": total}, lines)
+    output.answer({"items": items, "total": total}, [*lines, *_sure_lines(proposed, total)])
+
+
+def _sure_lines(proposed: Sequence[draft_editions.Proposed], total: int) -> Iterator[str]:
+    """How many codes are left, and how far those that are sure can be trusted, as it was measured."""
+    right, said, labels = draft_editions.SURE
+    sure = sum(any(each.sure for each in one.candidates) for one in proposed)
+    yield (
+        f"{len(proposed)} codes sur {total} à examiner, dont {sure} avec un candidat sûr"
+        if total
+        else "rien à examiner"
+    )
+    if sure:
+        yield f"  --accept-sure les écrit ; mesuré sur {labels} libellés : {said} candidats sûrs, {right} justes"
 
 
 def _candidate_lines(one: draft_editions.Proposed) -> Iterator[str]:
@@ -317,7 +335,12 @@ def review(
         reviews = [staleness.review_list(registry, edition, current.edition(registry, nomenclature, release).version)]
     items = [item for one in reviews for item in staleness.item_documents(one, one.items)]
     told = [staleness.review_document(one) for one in reviews]
-    output.listing(items, (line for one in reviews for line in _review_lines(one)), reviews=told)
+    lines = [line for one in reviews for line in _review_lines(one)] or ["rien à décider de nouveau"]
+    if not of_draft and any(one.release != one.to for one in reviews):
+        to = reviews[0].to
+        lines.append(f"socle crosswalk carry {place.organisation}/{place.code_list} {nomenclature} --release {to}")
+        lines[-1] += " ouvre un projet sur cette version ; rien ne change sans vous"
+    output.listing(items, lines, reviews=told)
 
 
 @click.command()
@@ -343,7 +366,7 @@ def _review_lines(found: Review) -> Iterator[str]:
     told = ", ".join(f"{word} {counts[action]}" for action, word in ACTIONS.items())
     yield f"{found.nomenclature}, de {found.release} à {found.to} : {told} ; codes à décider {counts['codes']}"
     for item in found.items:
-        kinds = ", ".join(item.kinds)
+        kinds = ", ".join(reading.KINDS[kind] for kind in item.kinds)
         yield f"  {item.code.code}  {item.mapping.relation} {item.before.code}  [{kinds}] {ACTIONS[item.action]}"
         for one in item.proposed:
             yield f"      {one.relation or 'à définir'} {one.concept.code}  {one.concept.label}"
@@ -372,7 +395,9 @@ def publish(
 def _publish(registry: Store, place: CrosswalkName, actor: Actor, **options: Any) -> None:
     edition, warnings = draft_editions.publish(registry, place, actor=actor, **options)
     output.warn(warnings)
-    told = f"publié : {title(edition)}, {edition.mappings} correspondances"
+    many = "s" if edition.mappings > 1 else ""
+    since = f"applicable depuis le {edition.valid_from.isoformat()}"
+    told = f"publié : {title(edition)}, {edition.mappings} correspondance{many}, {since}"
     output.answer(crosswalks.edition_document(edition), [told])
 
 
@@ -385,7 +410,9 @@ def discard(name: ListName, nomenclature: str, revision: int | None) -> None:
     """Give the draft of a crosswalk up: nothing of it is kept."""
     registry, place = current.store(), _place(name, nomenclature)
     draft_editions.discard(registry, place, actor=_mapper(place), revision=revision)
-    output.answer({"discarded": place._asdict()}, [f"abandonné : {place}"])
+    output.answer(
+        {"discarded": place._asdict()}, [f"abandonné : {place.organisation}/{place.code_list} → {place.nomenclature}"]
+    )
 
 
 COMMANDS = (import_, draft, check, map_, candidates, review, carry, publish, discard)
@@ -403,7 +430,12 @@ def coverage_words(found: Coverage) -> str:
     counts = ", ".join(f"{word} {found.codes.document()[state]}" for state, word in WORDS.items())
     if found.uses is None or not sum(found.uses):
         return counts
-    return f"{counts} ; {100 * (found.uses.mapped + found.uses.no_match) / sum(found.uses):.1f} % des usages examinés"
+    return f"{counts} ; {share_of_uses(found.uses)} des usages examinés"
+
+
+def share_of_uses(uses: Counts) -> str:
+    """The share of uses that somebody decided on, as it is written in French."""
+    return f"{100 * (uses.mapped + uses.no_match) / sum(uses):.1f} %".replace(".", ",")
 
 
 def _place(name: ListName, nomenclature: str) -> CrosswalkName:
@@ -424,7 +456,9 @@ def _accepted(registry: Store, found: DraftEdition, written: Iterable[crosswalks
     accepted = [editions.mapping_document(one) for one in written]
     lines = (f"  {one['code']} {one['relation']} {one['target']}" for one in accepted)
     document = {"draft": draft_editions.document(registry, found), "accepted": accepted}
-    output.answer(document, [f"{len(accepted)} correspondances écrites", *lines, _head_line(registry, found)])
+    number = len(accepted)
+    told = f"{number} correspondances écrites" if number > 1 else f"{number or 'aucune'} correspondance écrite"
+    output.answer(document, [told, *lines, _head_line(registry, found)])
 
 
 def _head_line(registry: Store, found: DraftEdition) -> str:

@@ -13,7 +13,7 @@ from cli import current, output
 from registry import ballots, rules, shipped, signing
 from registry.access import acting
 from registry.errors import Invalid, NotFound, Problem
-from registry.formats.document import edition_document, nomenclature_document
+from registry.formats.document import edition_document, learnt_document, nomenclature_document
 from registry.model import NAMES_IN_USE, SLUG, Edition, Nomenclature, Release
 from registry.store import Store
 
@@ -80,17 +80,7 @@ def releases(slug: str) -> None:
         for one in found
     )
     header = ("version", "en vigueur à partir du", "publiée", "concepts", "dont dépréciés", "")
-    output.listing([_learnt(one) for one in found], output.table([header, *rows]))
-
-
-def _learnt(edition: Edition) -> dict[str, Any]:
-    """A release as JSON, with what is learnt later of it."""
-    return {
-        **edition_document(edition),
-        "status": "withdrawn" if edition.withdrawn_at else "published",
-        "withdrawnAt": signing.instant(edition.withdrawn_at) if edition.withdrawn_at else None,
-        "why": edition.withdrawn_why or None,
-    }
+    output.listing([edition_document(one) | learnt_document(one) for one in found], output.table([header, *rows]))
 
 
 def _remarks(edition: Edition) -> str:

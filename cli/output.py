@@ -40,7 +40,13 @@ HINTS = {
     "accepted": "lus",
     "crosswalks": "tables",
     "lists": "listes",
+    "lacks": "manque",
 }
+NEXT = {
+    "draft edition": "socle crosswalk import, ou socle crosswalk carry, en ouvre un",
+    "organisation": "socle organisation create le fait connaître",
+}
+"""What somebody at a terminal may do about what is not there."""
 WORDS: dict[type[Exception], str] = {
     errors.TooLarge: "trop grand",
     errors.WrongSetting: "wrong setting",
@@ -153,10 +159,16 @@ def _lines(error: Exception) -> Iterator[str]:
             kind = "avertissement" if problem.severity == "warning" else "erreur"
             yield f"{kind} : {problem} [{problem.rule}]"
         more = error.total - len(error.problems)
-        yield f"{error.total} problème(s)" + (f", dont {more} non affichés" if more else "")
+        yield f"{error.total} problème{'s' if error.total > 1 else ''}" + (
+            f", dont {more} non affichés" if more else ""
+        )
     elif isinstance(error, NotFound):
         hints = "; ".join(f"{HINTS.get(key, key)} : {_joined(value)}" for key, value in error.hints.items() if value)
-        yield f"introuvable : {KINDS.get(error.kind, error.kind)} {error.name}" + (f" ({hints})" if hints else "")
+        # Neither a list nor a nomenclature has a blank in its name: only what is said between the two is in English.
+        name = error.name.replace(" to ", " → ") if error.kind in ("crosswalk", "draft edition") else error.name
+        yield f"introuvable : {KINDS.get(error.kind, error.kind)} {name}" + (f" ({hints})" if hints else "")
+        if error.kind in NEXT:
+            yield f"  {NEXT[error.kind]}"
     else:
         words = next(words for kind, words in WORDS.items() if isinstance(error, kind))
         yield f"{words} : {error}"

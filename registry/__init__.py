@@ -16,6 +16,8 @@
 ``access``                who may do what: organisations, people, roles, tokens; the journal of it
 ``sessions``              signing in on the pages
 ``drafts``                preparing a release: a draft is a base release plus what changes
+``editing``               what people change in a draft, each edit made from a state that it names
+``decisions``             what is decided with a release beside its content
 ``merging``               two changes of one state brought together, and what clashes
 ``votes``                 what votes come to, by the rules of a nomenclature; pure functions
 ``ballots``               votes on drafts as they happen, and the public record of decisions
@@ -25,9 +27,11 @@
 ``consumers``             who pulls which release, counted by organisation, and warning them of what will break
 ``webhooks``              what happens, posted to those who asked for it; ``delivery`` posts where others said
 ``mail``                  handing a message to the mail server of the settings
-``sandbox``               the limited child process in which outside files are parsed
+``sandbox``               the limited child process in which outside files are parsed; ``workbooks`` is what it reads
+                          XLSX, ODS and XLS with
 ``crosswalks``            local codes, mappings, what must hold of them, their files
-``importing``             a department's own file, as it is: codes, mappings, and every refusal said
+``importing``             a department's own file, as it is: its table; ``imported_rows`` accepts or refuses its rows,
+                          ``imported`` is what came of it, ``refused_rows`` the file to mend
 ``columns``               which column of somebody's table is what, and which word which relation
 ``editions``              publishing an edition of a local list and of a crosswalk
 ``lineage``               what became of a code from one release to another

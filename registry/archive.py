@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -40,6 +41,9 @@ ARCHIVE = Archive()
 
 KEPT_BYTES = 1 << 30
 """How much disk the archives take that are kept."""
+
+_NAME, _NAMED = re.compile("[0-9a-f]{64}"), re.compile(r"([0-9a-f]{64}) ([0-9]{1,18})\n")
+_NOTHING = Blob("0" * 64, 0)
 
 _READ_ME = """{title}, version {version}
 {iri}
@@ -82,9 +86,9 @@ def kept(store: Store, slug: str, version: str) -> tuple[Blob, IO[bytes]]:
     :raises NotFound: if there is no such release, or its log was never signed.
     :raises Damaged: if the bytes of a file are not those that were published.
     """
-    archives = Blobs(store.blobs.folder / "archives")
+    archives = _archives(store)
     name = archives.folder / _identity(store, slug, version)
-    with suppress(OSError, ValueError, Damaged):
+    with suppress(OSError, Damaged):
         blob = _named(name)
         stream = archives.path(blob).open("rb")
         with suppress(OSError):
@@ -97,11 +101,13 @@ def kept(store: Store, slug: str, version: str) -> tuple[Blob, IO[bytes]]:
     blob = Blob(hashlib.file_digest(made, "sha256").hexdigest(), size)
     made.seek(0)
     with suppress(OSError, Busy):
-        archives.write(iter(partial(made.read, 1 << 20), b""))
-        unfinished = name.with_name(f"{name.name}.{os.getpid()}.{threading.get_ident()}")
-        unfinished.write_text(f"{blob.sha256} {blob.size}\n")
-        unfinished.replace(name)
-        _forget_oldest(archives)
+        if size <= KEPT_BYTES:
+            archives.write(iter(partial(made.read, 1 << 20), b""))
+            # Where what is being written stands, so that it is swept away if this process dies now.
+            unfinished = archives.folder / "tmp" / f"{os.getpid()}-{threading.get_ident()}-name"
+            unfinished.write_text(f"{blob.sha256} {blob.size}\n")
+            unfinished.replace(name)
+            _forget_oldest(archives)
     made.seek(0)
     return blob, made
 
@@ -116,21 +122,44 @@ def _identity(store: Store, slug: str, version: str) -> str:
     return verification.sha256(b"".join(verification.sha256(part).encode() for part in parts))
 
 
-def _forget_oldest(archives: Blobs) -> None:
-    """Remove the archives beyond those that were asked for last and fit."""
-    names = [path for path in archives.folder.iterdir() if path.is_file()]
+def sweep(store: Store) -> int:
+    """Remove the archives that nobody finds any more, and what killed writers left of some; say how many files went.
+
+    :raises OSError: if their folder can't be read.
+    """
+    archives = _archives(store)
+    if not archives.folder.is_dir():
+        return 0
+    return archives.sweep(blob.sha256 for _, blob in _forget_oldest(archives))
+
+
+def _archives(store: Store) -> Blobs:
+    return Blobs(store.blobs.folder / "archives")
+
+
+def _forget_oldest(archives: Blobs) -> list[tuple[Path, Blob]]:
+    """Remove the archives beyond those that were asked for last and fit; give the others."""
+    by_age: list[tuple[float, Path, Blob]] = []
+    for name in archives.folder.iterdir():
+        with suppress(FileNotFoundError):  # Another process forgets some at the same time.
+            if _NAME.fullmatch(name.name):
+                by_age.append((name.stat().st_mtime, name, _named(name)))
+    found = []
     room = KEPT_BYTES
-    for name in sorted(names, key=lambda path: path.stat().st_mtime, reverse=True):
-        blob = _named(name)
-        room -= blob.size
-        if room < 0:
+    for _, name, blob in sorted(by_age, reverse=True):
+        if blob.size > room:
             name.unlink(missing_ok=True)
             archives.remove(blob)
+        else:
+            room -= blob.size
+            found.append((name, blob))
+    return found
 
 
 def _named(name: Path) -> Blob:
-    sha256, size = name.read_text().split()
-    return Blob(sha256, int(size))
+    """The archive of a name, one without bytes where the name says nothing that was written here."""
+    match = _NAMED.fullmatch(name.read_text(errors="replace"))
+    return Blob(match[1], int(match[2])) if match else _NOTHING
 
 
 def _members(store: Store, slug: str, version: str) -> dict[str, Callable[[], bytes]]:

@@ -145,7 +145,11 @@ def _addresses(host: str, port: int, deadline: float) -> list[_Address]:
 
     if not _look_ups.acquire(timeout=_left(deadline)):
         raise TimeoutError
-    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        threading.Thread(target=look_up, daemon=True).start()
+    except RuntimeError:  # No thread is to be had.
+        _look_ups.release()
+        raise TimeoutError from None
     try:
         found = told.get(timeout=_left(deadline))
     except queue.Empty:

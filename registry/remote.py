@@ -23,6 +23,7 @@ import orjson
 
 from registry import verification
 from registry.errors import Busy, NotFound, TooLarge
+from registry.settings import LOOPBACK
 from registry.verification import Trust, Unverified, Verified
 
 MOST_BYTES = 64 << 20
@@ -211,8 +212,9 @@ def fetched(url: str, most: int, *, known: str = "", token: str = "") -> Iterato
     :raises Busy: if it does not answer, breaks off, or is slower than any line.
     """
     opener = urllib.request.OpenerDirector()
+    # What is on this machine is asked without a proxy, which would be another machine that reads the token.
+    opener.add_handler(urllib.request.ProxyHandler({} if urlsplit(url).hostname in LOOPBACK else None))
     for handler in (
-        urllib.request.ProxyHandler,
         _HTTP,
         _HTTPS,
         urllib.request.HTTPDefaultErrorHandler,

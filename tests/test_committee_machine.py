@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from registry import access, ballots, drafts, publishing, signing
+from registry import access, ballots, drafts, editing, publishing, signing
 from registry.changes import least_version
 from registry.errors import Conflict, Forbidden, Stale
 from registry.model import french
@@ -97,12 +97,12 @@ class CommitteeMachine(RuleBasedStateMachine):
         concept = a_concept(code, alt_label=french(f"{label} {code}"))
         if known.over:
             with pytest.raises(Conflict):
-                drafts.put_concept(self.store, number, concept, actor=self.committee.author)
+                editing.put_concept(self.store, number, concept, actor=self.committee.author)
             return
         before = drafts.concept_in(self.store, self.store.draft_head(number), code)
         with pytest.raises(Stale):
-            drafts.put_concept(self.store, number, concept, actor=self.committee.author, tag="autre")
-        drafts.put_concept(self.store, number, concept, actor=self.committee.author, tag=before.tag)
+            editing.put_concept(self.store, number, concept, actor=self.committee.author, tag="autre")
+        editing.put_concept(self.store, number, concept, actor=self.committee.author, tag=before.tag)
         if before.concept != concept:
             known.edited()
         known.labels[code] = f"{label} {code}"
@@ -171,8 +171,8 @@ class CommitteeMachine(RuleBasedStateMachine):
         sides: Any = {(code, ""): side for code in clashing}
         if clashing:
             with pytest.raises(Conflict):
-                drafts.rebase(self.store, number, actor=self.committee.author)
-        drafts.rebase(self.store, number, sides, actor=self.committee.author)
+                editing.rebase(self.store, number, actor=self.committee.author)
+        editing.rebase(self.store, number, sides, actor=self.committee.author)
         if known.base == self.newest:
             return
         known.edited()

@@ -190,7 +190,13 @@ def test_the_concept_map_is_valid_and_says_what_each_target_is() -> None:
     }
     assert "code" not in targets["B"][0]
     assert all(target["comment"] for code in ("C", "D") for target in targets[code])
+    assert "couvrent ensemble" in targets["C"][0]["comment"]
     assert targets["C"][1]["comment"] == "L'autre part"
+    assert targets["C"][1]["extension"] == [
+        {"url": "https://socle.example/-/fhir/covers", "valueBoolean": True},
+        {"url": "https://socle.example/-/fhir/weight", "valueDecimal": 0.75},
+    ]
+    assert "extension" not in targets["D"][0]
 
 
 def test_a_concept_map_of_a_draft_or_without_mappings_is_valid() -> None:
@@ -236,6 +242,12 @@ def test_jskos_has_a_mapping_a_line_with_concepts_schemes_and_type() -> None:
     assert (exact["created"], exact["mappingRelevance"]) == ("2024-01-31", 0.9)
     assert exact["creator"] == [{"prefLabel": {"fr": "Camille"}}]
     assert exact["note"] == {"fr": ["Sûr"]}
+    _, covering = by_code["C"]
+    assert covering["note"]["fr"][0] == "L'autre part"
+    assert covering["note"]["fr"][1:] == [
+        "Avec les autres concepts plus étroits de ce code, le couvre en entier.",
+        "Part du code local : 0.75",
+    ]
 
 
 def test_parquet_has_typed_columns_nulls_and_says_what_it_maps(tmp_path: Any) -> None:

@@ -115,7 +115,11 @@ def test_a_department_brings_its_workbook_through_the_terminal_to_an_edition_and
     assert (tried["rows"]["refused"], tried["refusals"][0]["rule"]) == (1, "target_exists")
     assert {column["role"]: column["header"] for column in tried["columns"]}["code"] == "N°"
     assert refused.exit_code == 1
-    assert run("crosswalk", "draft", *place).exit_code == 3
+    assert refused.stderr.startswith("1 ligne à corriger dans refus.xlsx")
+    unknown = run("crosswalk", "import", *place, "liste.xlsx")
+    assert (unknown.exit_code, "--organisation-name" in unknown.stderr) == (3, True)
+    nothing = run("crosswalk", "draft", *place)
+    assert (nothing.exit_code, "socle crosswalk import" in nothing.stderr) == (3, True)
     assert refused_cells(Path("refus.xlsx").read_bytes()).keys() == {"0002"}
 
     # What came back is mended and sent again; then candidates, decisions, publication.
@@ -124,11 +128,13 @@ def test_a_department_brings_its_workbook_through_the_terminal_to_an_edition_and
     )
     done = answer(run("crosswalk", "import", *place, "mieux.xlsx", *file))
     proposed = answer(run("crosswalk", "candidates", *place, "--json"))
+    told_last = run("crosswalk", "candidates", *place).stdout.splitlines()[-1]
     accepted = answer(run("crosswalk", "candidates", *place, "--accept-sure", "--json"))
     sure = {one["code"] for one in proposed["items"] if one["candidates"] and one["candidates"][0]["sure"]}
     unreviewed = done["draft"]["coverage"]["codes"]["unreviewed"]
     assert (done["draft"]["revision"], unreviewed, proposed["total"]) == (1, len(rows) // 4, len(rows) // 4)
     assert {one["code"] for one in accepted["accepted"]} == sure
+    assert told_last == f"{unreviewed} codes sur {unreviewed} à examiner, dont {len(sure)} avec un candidat sûr"
     shown = answer(run("crosswalk", "draft", *place, "--status", "unreviewed", "--json"))
     left = [row["code"] for row in shown["items"]]
     first, *others = left
@@ -211,6 +217,9 @@ def test_a_department_brings_its_csv_through_the_api_to_an_edition_and_a_recoded
         token, other = a_token(store, mapper), a_token(store, a_member(store, "mapper", organisation="dep-72"))
         place = f"/api/v1/crosswalks/dep-71/prestations/{PIVOT}"
         draft, new = f"{place}/draft", bearer(token, If_None_Match="*")
+
+        unconditional = client.put(draft, headers=bearer(token), data=sent.encode("cp1252"))
+        assert (unconditional.status_code, "If-None-Match: *" in told(unconditional)["detail"]) == (428, True)
 
         report = client.put(draft, headers=new, data=sent.encode("cp1252"))
         back = client.put(f"{draft}?report=file", headers=new, data=sent.encode("cp1252"))

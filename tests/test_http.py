@@ -202,8 +202,43 @@ def test_a_date_leads_to_the_release_in_force_then(versions: FlaskClient, asked:
         assert (found["original"], found["timegate"], found["timemap"]) == (path, path, f"{path}/timemap")
 
 
+BEYOND = (
+    f"Thu, 01 Jan {'9' * 20} 00:00:00 GMT",
+    f"Thu, 01 Jan 2026 {'9' * 20}:00:00 GMT",
+    f"Thu, 01 Jan 2026 00:00:00 +{'9' * 20}",
+    "Fri, 31 Dec 9999 23:59:59 -2300",
+)
+"""Dates beyond what any clock tells."""
+
+
+def test_a_date_beyond_all_clocks_is_as_none(versions: FlaskClient) -> None:
+    path = f"{API}/nomenclatures/aides/export?release=1.0"
+
+    for date_ in BEYOND[:3]:
+        again = versions.get(path, headers={"If-Modified-Since": date_})
+        part = versions.get(path, headers={"Range": "bytes=0-1", "If-Range": date_})
+        assert (again.status_code, part.status_code) == (200, 200), date_
+    assert versions.get(path, headers={"If-Modified-Since": BEYOND[3]}).status_code == 304
+
+
+def test_a_release_from_the_first_or_the_last_of_all_days_is_told(sqlite_url: str, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, sqlite_url)
+    store = Store(settings.database, settings.blobs)
+    published(store, a_release(valid_from=date.min))
+    published(store, a_release(a_concept("A"), a_concept("B"), a_concept("C"), version="1.1", valid_from=date.max))
+    store.close()
+
+    with running(settings) as app:
+        client, path = app.test_client(), f"{API}/nomenclatures/aides"
+        answers = [client.get(f"{path}{more}") for more in ("/releases/1.0", "/releases/1.1", "/timemap", "/tree")]
+
+    assert [one.status_code for one in answers] == [200] * 4
+    assert answers[0].headers["Memento-Datetime"] == "Mon, 01 Jan 0001 00:00:00 GMT"
+    assert answers[1].headers["Memento-Datetime"] == "Thu, 30 Dec 9999 23:00:00 GMT"
+
+
 def test_a_date_that_is_none_is_refused(versions: FlaskClient) -> None:
-    for asked in ("hier", "2024-01-01", "Wed, 01 Jan 9999 00:00:00 GMT"):
+    for asked in ("hier", "2024-01-01", "Wed, 01 Jan 9999 00:00:00 GMT", *BEYOND):
         problem_of(versions.get(f"{API}/nomenclatures/aides", headers={"Accept-Datetime": asked}), 400)
 
 
@@ -476,6 +511,28 @@ def test_only_the_hosts_that_are_trusted_are_answered(shipped_settings: Settings
 
     assert trusted == [200, 200]
     problem_of(other, 400)
+
+
+def test_a_kept_answer_is_given_to_no_other_address(versions: FlaskClient) -> None:
+    path = f"{API}/nomenclatures/aides/concepts"
+    kept = [versions.get(f"{path}/A?release=1.0") for _ in ("rendered", "kept")]
+
+    others = [versions.get(other) for other in (f"{path}/A%3Frelease=1.0", f"{path}%2FA%3Frelease=1.0?")]
+
+    assert [one.status_code for one in kept] == [200, 200]
+    for other in others:
+        problem_of(other, (400, 404))
+
+
+def test_whoever_wants_an_answer_otherwise_gets_no_kept_one(versions: FlaskClient) -> None:
+    path = "/fhir/CodeSystem?lang=fr"
+    lenient = [versions.get(path).status_code for _ in ("rendered", "kept")]
+
+    strict = versions.get(path, headers={"Prefer": "handling=strict"})
+
+    assert lenient == [200, 200]
+    assert strict.status_code == 400
+    assert versions.get(path).status_code == 200
 
 
 # Files

@@ -442,6 +442,8 @@ def test_a_row_is_read_in_the_release_of_its_day_or_followed_by_law_up_to_it(wor
     rows = [[code, day] for code in ("A", "C") for day in ["2022-05-31", "2022-06-01", "2023-05-31", "2023-06-01"]]
 
     released = through(world, by_release, [["A", day] for day in days])
+    report = recoding.recode_table(world, by_release, io.BytesIO(b"code,jour\nA,2021-12-31\n")).report
+    [early] = report.document()["statuses"]
     followed = through(world, by_law, rows)
 
     assert [(row[0], row[2], row[4]) for row in released] == [
@@ -452,6 +454,10 @@ def test_a_row_is_read_in_the_release_of_its_day_or_followed_by_law_up_to_it(wor
         ("", "", "dateMissing"),
         ("", "", "dateUnreadable"),
     ]
+    assert (early["status"], early["label"]) == (
+        "noRelease",
+        f"aucune version applicable à cette date (rien ne l'est avant le {report.readings[0]['since']})",
+    )
     assert [(row[0], row[4]) for row in followed] == [
         *[("A", "exact")] * 3,
         ("", "ambiguous"),

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select, text
+from sqlalchemy import exc, func, select, text
 
 from registry import drafts, publishing, signing
 from registry.changes import change_set
 from registry.crosswalks import LocalCode, Mapping
-from registry.errors import AlreadyPublished, Conflict, Damaged, Invalid, NotFound
+from registry.errors import AlreadyPublished, Busy, Conflict, Damaged, Invalid, NotFound
 from registry.model import Content, Group, Nomenclature, french
 from registry.store import SCHEMA, Store, migrate
 from registry.store import tables as t
@@ -636,3 +637,21 @@ def test_an_erratum_of_an_older_major_leaves_the_newest_release_where_it_was(sto
     with pytest.raises(Invalid, match="date d'effet"):
         draft = drafts.from_content(store, "aides", Content({**newest, "D": a_concept("D")}, frozenset(), ()))
         publishing.publish(store, draft, keys_of(store), version="2.1", valid_from=date(2024, 6, 1))
+
+
+def test_a_registry_whose_connections_are_all_taken_is_busy_and_then_is_not(sqlite_url: str, tmp_path: Path) -> None:
+    store = Store(sqlite_url, tmp_path / "blobs")
+    store.database.engine.pool._timeout = 0.01  # type: ignore[attr-defined] # A test does not wait half a minute.
+    taken = []
+    with suppress(exc.TimeoutError):
+        while True:
+            taken.append(store.database.engine.connect())
+
+    for read in (store.nomenclatures, store.stamp_of_all):
+        with pytest.raises(Busy, match="too many readers"):
+            read()
+    for connection in taken:
+        connection.close()
+
+    assert (store.nomenclatures(), store.stamp_of_all()) == ([], (0, 0, 0, 0, 0))
+    store.close()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -17,7 +19,13 @@ from click.testing import CliRunner
 from api import create_app
 from benchmarks import vocabularies
 from cli.main import main
+from registry import sandbox
+from registry.errors import Invalid, TooLarge
+from registry.formats.skos_reading import content
+from registry.formats.skos_scope import SKOSXL
+from registry.model import SKOS
 from registry.settings import read as read_settings
+from registry.signing import RDF
 from registry.store import Store
 
 from . import factories
@@ -131,3 +139,53 @@ def test_what_a_file_leaves_open_is_asked_for_on_the_terminal_and_over_http(
     assert {(link["old"], link["new"], link["date"], link["kind"]) for link in lineage} == {
         ("a", "b", date(2024, 1, 1).isoformat(), "overlaps")
     }
+
+
+def _many_labels(count: int) -> Iterator[str]:
+    """One label node of many texts, and many concepts that bear it."""
+    for number in range(count):
+        yield f'<{FRUITS}label> <{SKOSXL}literalForm> "{number}"@fr .'
+        yield f"<{FRUITS}{number}> <{SKOSXL}altLabel> <{FRUITS}label> ."
+        yield f"<{FRUITS}{number}> <{SKOS}broader> <{FRUITS}label> ."
+
+
+def _many_nested(count: int) -> Iterator[str]:
+    """Collections each of which holds the next, and a concept."""
+    for number in range(count):
+        yield f"<{FRUITS}groupe{number}> <{RDF}type> <{SKOS}Collection> ."
+        yield f"<{FRUITS}groupe{number}> <{SKOS}member> <{FRUITS}groupe{number + 1}> ."
+        yield f"<{FRUITS}groupe{number}> <{SKOS}member> <{FRUITS}{number}> ."
+        yield f"<{FRUITS}{number}> <{RDF}type> <{SKOS}Concept> ."
+
+
+def _many_schemes(count: int) -> Iterator[str]:
+    """A concept in many schemes, from which many below it have theirs."""
+    for number in range(count):
+        yield f"<{FRUITS}haut> <{SKOS}inScheme> <{FRUITS}liste{number}> ."
+        yield f"<{FRUITS}{number}> <{SKOS}broader> <{FRUITS}haut> ."
+
+
+@pytest.mark.parametrize("lines", [_many_labels, _many_nested, _many_schemes])
+def test_a_file_that_says_a_lot_of_a_lot_is_refused_before_it_fills_the_memory(
+    lines: Callable[[int], Iterator[str]],
+) -> None:
+    triples = list(sandbox.read_ntriples(line.encode() for line in lines(3_000)))
+    begun = time.process_time()
+
+    with pytest.raises(TooLarge, match="at once"):
+        content(triples, factories.a_nomenclature())
+
+    assert time.process_time() - begun < 2
+
+
+def test_the_schemes_to_choose_from_are_told_but_not_by_the_thousand() -> None:
+    triples = sandbox.read_ntriples(
+        f"<{FRUITS}{number}> <{SKOS}inScheme> <{FRUITS}liste{number}> .".encode() for number in range(500)
+    )
+
+    with pytest.raises(Invalid) as caught:
+        content(triples, factories.a_nomenclature())
+
+    [problem] = [one for one in caught.value.problems if one.where == "skos:ConceptScheme"]
+    assert problem.value.endswith("et 480 autres")
+    assert len(problem.value) < 2_000

@@ -515,6 +515,10 @@ def test_no_way_of_writing_an_internal_address_leads_to_a_connection(host: str) 
     assert canary.connections == 0
 
 
+def _no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_a_resolver_that_does_not_answer_holds_neither_the_worker_nor_more_than_a_few_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -532,7 +536,13 @@ def test_a_resolver_that_does_not_answer_holds_neither_the_worker_nor_more_than_
     spent, more = time.monotonic() - begun, threading.active_count() - before
     answered.set()
 
+    monkeypatch.setattr(threading.Thread, "start", _no_thread)
+    without_threads = [delivery.post("https://slow.example/", {}, b"{}").fault for _ in range(delivery.MOST_LOOK_UPS)]
+    monkeypatch.undo()
+
     assert faults == {"time"}
+    assert set(without_threads) == {"time"}
+    assert delivery.post(f"https://{'x' * 64}.example/", {}, b"{}").fault == "name", "look-ups go on"
     assert more <= delivery.MOST_LOOK_UPS
     assert spent < 5
 

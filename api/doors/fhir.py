@@ -624,7 +624,7 @@ def _match(found: Found, by: str) -> dict[str, Any]:
         place = found.read_in
         if "nomenclature" in place:
             slug, version = str(place["nomenclature"]), str(place["release"])
-            consumption.note(slug, version)
+            consumption.note((slug, version))
             system = current.store().heading(slug, version).iri
         else:
             version = str(place["edition"])

@@ -64,7 +64,7 @@ def system(iri: str, version: str = "") -> tuple[Edition, Nomenclature]:
         if nomenclature.iri == iri:
             slug = nomenclature.slug
             edition = store.edition(slug, version) if version else store.in_force(slug, today())
-            consumption.note(slug, edition.version)
+            consumption.note((slug, edition.version))
             return edition, store.heading(slug, edition.version)
     raise NotFound("CodeSystem", f"{iri}|{version}" if version else iri)
 

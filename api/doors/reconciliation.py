@@ -14,6 +14,7 @@ import orjson
 from flask import Blueprint, Response, render_template, request
 
 from api import access, consumption, current
+from api.caching import answer
 from registry import analysis, finding
 from registry.candidates import MOST_LABELS, candidates
 from registry.errors import Invalid, Problem, TooLarge
@@ -49,7 +50,7 @@ def _service(name: str) -> _Service:
     slug, at, version = name.partition("@")
     store = current.store()
     edition = store.edition(slug, version) if at else store.in_force(slug, today())
-    consumption.note(slug, edition.version)
+    consumption.note((slug, edition.version))
     return _Service(name, edition, store.heading(slug, edition.version), bool(at))
 
 
@@ -119,7 +120,7 @@ def preview(name: str) -> Response:
         above=[preferred(concept.labels.get(code, ())) or code for code in concept.concept.broader],
         address=f"{request.host_url}nomenclatures/{found.edition.nomenclature}/{concept.concept.code}",
     )
-    response = Response(body, mimetype="text/html")
+    response = answer(body.encode(), media_type="text/html")
     # It is made to be shown in a frame of somebody else's page; it runs nothing and fetches nothing.
     response.headers["Content-Security-Policy"] = "default-src 'none'; base-uri 'none'; frame-ancestors *"
     return response
@@ -294,6 +295,4 @@ def _suggested(items: list[dict[str, str]]) -> Response:
 
 
 def _json(document: dict[str, Any]) -> Response:
-    response = Response(orjson.dumps(document), mimetype="application/json")
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+    return answer(document)

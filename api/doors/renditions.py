@@ -14,7 +14,7 @@ def written(edition: Edition, format: str) -> bytes:
     :raises Damaged: if the bytes of its file are not those that were published.
     """
     store = current.store()
-    consumption.note(edition.nomenclature, edition.version)
+    consumption.note((edition.nomenclature, edition.version))
     try:
         _, path = store.rendition(edition.nomenclature, edition.version, format)
     except NotFound:

@@ -120,7 +120,7 @@ def _vocabulary(name: str) -> _Vocabulary:
     edition = store.edition(slug, version) if at else store.in_force(slug, today())
     if name == (request.view_args or {}).get("name"):
         # Answers that only list nomenclatures, or search in all of them, use none.
-        consumption.note(slug, edition.version)
+        consumption.note((slug, edition.version))
     return _Vocabulary(name, edition, store.heading(slug, edition.version), bool(at), _language())
 
 

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from registry.draft_editions import SURE as SURE
 from registry.errors import Problem
 from registry.model import Texts, preferred
 
@@ -92,9 +93,6 @@ ROLES_OF_COLUMNS = {
     "status": "état",
 }
 """What a column of an organisation's own file can be."""
-
-SURE = (73, 73, 174)
-"""Of how many suggestions that were called sure how many were right, among how many labels: see docs/search.md."""
 
 STATES = {"active": "Actifs", "deprecated": "Obsolètes"}
 """Concepts by their status, to choose among them."""

@@ -70,11 +70,16 @@ class Report:
         shown = [code for code, rows in count.examples if not hidden and rows >= self.plan.mask_under]
         return {
             "status": status,
-            "label": STATUSES[status],
+            "label": STATUSES[status] + (self._first_day() if status == "noRelease" else ""),
             "rows": None if hidden else count.rows,
             "codes": None if hidden else count.codes,
             "examples": shown,
         }
+
+    def _first_day(self) -> str:
+        """From when on something applies: what somebody needs to know whose rows are older than the table."""
+        days = [reading["since"] for reading in self.readings if "since" in reading]
+        return f" (rien ne l'est avant le {min(days)})" if days else ""
 
     def citation(self) -> str:
         """One sentence in French for the study's sources."""
