@@ -203,7 +203,7 @@ def put(query: dict[str, Any], organisation: str, slug: str, nomenclature: str) 
 
     All of it, or nothing. Where rows are refused, 422 lists them with sheet, line, column, value, rule and what is
     accepted. Where decisions would go that the file does not have, 409 counts them and shows some, and asks for
-    `drop=true`. `If-None-Match: *` makes a draft; a dry run looks at neither condition.
+    `drop=true`. `If-None-Match: *` makes a draft. A dry run sends a condition too, as every write, and looks at none.
     """
     store, name, data = current.store(), CrosswalkName(organisation, slug, nomenclature), request.get_data()
     said = Said(

@@ -78,12 +78,12 @@ def recode(store: Store, plan: Plan, data: Path, out: Path, *, progress: Progres
 
 def _check_names(data: Path, out: Path, kind: files.Kind, *, gz: bool) -> None:
     if out.exists() and out.samefile(data):
-        raise files.unreadable("la sortie est le fichier lui-même", where="output", accepted="un autre nom")
+        raise files.unreadable("la sortie est le fichier lui-même", where="sortie", accepted="un autre nom")
     known = {suffix for suffixes in _SUFFIXES.values() for suffix in suffixes}
     mine = (".gz",) if gz else tuple(suffix for suffix in _SUFFIXES[kind] if suffix != ".gz")
     if out.suffix.lower() in known and out.suffix.lower() not in mine:
         message = "la sortie est du même format que le fichier"
-        raise files.unreadable(message, where="output", accepted=" ou ".join(mine))
+        raise files.unreadable(message, where="sortie", accepted=" ou ".join(mine))
 
 
 def _workbook(data: Path, out: int, found: Lookup) -> Done:
