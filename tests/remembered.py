@@ -31,7 +31,7 @@ _SEQUENCES = """SELECT sequencename::text, last_value FROM pg_sequences
 
 class _Left(NamedTuple):
     rows: Any
-    files: dict[Path, tuple[int, bytes | None]]
+    files: dict[tuple[int, Path], tuple[int, bytes | None]]
     result: Any
 
 
@@ -106,8 +106,8 @@ def _lay(store: Store, left: _Left) -> None:
             for name, value in sequences:
                 connection.execute("SELECT setval(%s::regclass, %s)", (name, value))
             connection.commit()
-    for path, (mode, data) in left.files.items():
-        place = store.blobs.folder.parent / path
+    for (number, path), (mode, data) in left.files.items():
+        place = _folders(store)[number] / path
         if data is None:
             place.mkdir(parents=True, exist_ok=True)
         else:
@@ -115,11 +115,15 @@ def _lay(store: Store, left: _Left) -> None:
         place.chmod(mode)
 
 
-def _files(store: Store) -> dict[Path, tuple[int, bytes | None]]:
+def _folders(store: Store) -> tuple[Path, Path]:
+    """Where a registry's files and keys are; each test names the folders as it likes."""
+    return store.blobs.folder, store.blobs.folder.with_name("keys")
+
+
+def _files(store: Store) -> dict[tuple[int, Path], tuple[int, bytes | None]]:
     """What stands in the folders of files and of keys, each folder before what it holds."""
-    folder = store.blobs.folder.parent
     return {
-        path.relative_to(folder): (path.stat().st_mode, None if path.is_dir() else path.read_bytes())
-        for part in (store.blobs.folder, folder / "keys")
-        for path in (part, *sorted(part.rglob("*")))
+        (number, path.relative_to(folder)): (path.stat().st_mode, None if path.is_dir() else path.read_bytes())
+        for number, folder in enumerate(_folders(store))
+        for path in (folder, *sorted(folder.rglob("*")))
     }
