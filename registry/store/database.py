@@ -7,6 +7,7 @@ an advisory lock first. Reads run without a transaction: what is published never
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -40,6 +41,10 @@ _POSTGRESQL = (
     "jit=off",
     "work_mem=16MB",
 )
+
+
+# What it meets while it closes a connection that broke, it logs with a traceback: whoever broke it was told already.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 def make_engine(url: str) -> Engine:
