@@ -3,6 +3,7 @@
 ========================  ==========================================================================
 ``model``                 the nouns: concept, link, group, nomenclature, release; frozen values
 ``errors``                everything that can go wrong, named once
+``durable``               having what was written on disk
 ``settings``              the ``SOCLE_`` variables, read once
 ``changes``               the change set: compute, apply, invert, classify; the centre of the design
 ``rules``                 what a release must respect, one function a rule

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from registry import analysis, postings
+from registry.durable import to_disk
 from registry.errors import Damaged
 from registry.postings import Postings
 from registry.vocabulary import Spellings, Vocabulary
@@ -299,7 +300,7 @@ def build(documents: Iterable[Document], folder: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
-        _fsync(folder.parent)
+        to_disk(folder.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -327,19 +328,11 @@ def _fill(folder: Path, documents: Iterable[Document], name: str) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()
         files[path.relative_to(folder).as_posix()] = [len(content), hashlib.sha256(content).hexdigest()]
-        _fsync(path)
-    _fsync(folder / "postings")
+        to_disk(path)
+    to_disk(folder / "postings")
     (folder / _MANIFEST).write_bytes(orjson.dumps({"format": FORMAT_VERSION, "index": name, "files": files}))
-    _fsync(folder / _MANIFEST)
-    _fsync(folder)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    to_disk(folder / _MANIFEST)
+    to_disk(folder)
 
 
 def _keys(entries: Sequence[Entry]) -> Iterator[Key]:

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from registry import verification
 from registry.access import Actor, acting
+from registry.durable import to_disk
 from registry.errors import KeyRefused
 from registry.verification import KeySet, Unverified
 
@@ -358,8 +359,4 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    to_disk(path.parent)

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from registry import errors, feed, remote, verification
+from registry.durable import to_disk
 from registry.errors import Busy, Conflict, Damaged, SocleError
 from registry.formats import FORMATS, document
 from registry.model import SLUG, Release, Version
@@ -301,7 +302,7 @@ class _Copy:
         for name, data in written.items():
             _write(made / name, data)
         for path in (made, *(path for path in made.rglob("*") if path.is_dir() and not path.is_symlink())):
-            _sync_folder(path)
+            to_disk(path)
         self._swap(made, len(proof.entries))
 
     def _swap(self, made: Path, size: int) -> None:
@@ -310,12 +311,12 @@ class _Copy:
         numbers = [int(path.name.split("-")[0]) for path in states.iterdir() if path.name[:1].isdigit()]
         state = states / f"{max(numbers, default=0) + 1:08d}-{size}"
         made.rename(state)
-        _sync_folder(states)
+        to_disk(states)
         link = self.folder / f".{CURRENT}"
         link.unlink(missing_ok=True)
         link.symlink_to(state.relative_to(self.folder))
         link.replace(self.folder / CURRENT)
-        _sync_folder(self.folder)
+        to_disk(self.folder)
         for path in states.iterdir():
             if path not in (state, self.state):
                 shutil.rmtree(path, ignore_errors=True)
@@ -536,7 +537,7 @@ def _taken(path: Path, target: Path, file: File) -> bool:
     except OSError:
         # Some file systems know no hard links; whatever else is wrong with the disk, the copy will say.
         shutil.copyfile(path, target)
-        _sync_file(target)
+        to_disk(target)
     return True
 
 
@@ -545,18 +546,5 @@ def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     unfinished.write_bytes(data)
-    _sync_file(unfinished)
+    to_disk(unfinished)
     unfinished.replace(path)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

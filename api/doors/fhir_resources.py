@@ -102,7 +102,9 @@ def of_release(kind: str, edition: Edition, heading: Nomenclature) -> Resource:
     empty = Release(heading, edition.version, edition.valid_from)
     if kind == "ValueSet":
         shown = fhir.value_set(empty)
-        whole = lambda: shown  # noqa: E731 -- it is whole as it is.
+
+        def whole() -> dict[str, Any]:
+            return shown
     else:
         shown = orjson.loads(b"".join(FORMATS["fhir"].write(empty)))
         # Whether a meaning shifted is told by the lineage, which a heading is made without.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from registry.durable import to_disk
 from registry.errors import Busy, Damaged
 
 _CHUNK = 1 << 20
@@ -50,7 +51,7 @@ class Blobs:
             path = self._path(digest.hexdigest())
             path.parent.mkdir(parents=True, exist_ok=True)
             Path(name).replace(path)
-            _sync(path.parent)
+            to_disk(path.parent)
             self._see_on_disk(path.parent)
         except OSError as error:
             Path(name).unlink(missing_ok=True)
@@ -66,7 +67,7 @@ class Blobs:
         A folder that is there already may be the work of a writer that died before it synced its name.
         """
         while folder != self.folder.parent and folder not in self._on_disk:
-            _sync(folder.parent)
+            to_disk(folder.parent)
             self._on_disk.add(folder)
             folder = folder.parent
 
@@ -146,11 +147,3 @@ def _alive(path: Path) -> bool:
         return True
     process = path.name.partition("-")[0]
     return process.isdecimal() and Path(f"/proc/{process}").exists()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
