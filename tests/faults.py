@@ -6,6 +6,7 @@ row, from a publication that nothing disturbed; ``Base.state`` compares the whol
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -43,31 +45,10 @@ State = Literal["absent", "published"]
 Contents = dict[str, list[tuple[Any, ...]]]
 
 _SOCLE = (sys.executable, "-c", "from cli.main import main; main(prog_name='socle')")
-_AT_ONCE = """
-import os, sys
-import cli.drafts
-from cli.main import main
-reader, writer = os.pipe()
-processes = []
-for command in sys.argv[1:]:
-    process = os.fork()
-    if not process:
-        os.close(writer)
-        os.read(reader, 1)
-        try:
-            main(command.split())
-        except SystemExit as end:
-            sys.stdout.flush()
-            os._exit(end.code or 0)
-    processes.append(process)
-os.close(writer)
-print([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes])
-"""
-"""Runs each argument as a ``socle`` command in a process of its own, all of them let go at the same instant."""
-
-_ASKER = """
-import json, os, sys
-import api, cli.search
+_GIVE_UP = 120
+_FORKER = """
+import json, os, signal, sys
+import api, cli.crosswalks, cli.drafts, cli.operations, cli.search
 from cli.main import main
 
 def answer(command):
@@ -77,15 +58,20 @@ def answer(command):
     print(response.status_code, response.get_data(as_text=True))
 
 for line in sys.stdin:
-    folder, url, *commands = json.loads(line)
+    seconds, folder, url, *commands = json.loads(line)
     os.environ |= {"SOCLE_DATA_DIR": folder, "SOCLE_DATABASE_URL": url}
+    start, starter = os.pipe()
     processes = []
     for command in commands:
         reader, writer = os.pipe()
         process = os.fork()
         if not process:
+            signal.alarm(seconds)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(writer, 1)
             os.dup2(writer, 2)
+            os.close(starter)
+            os.read(start, 1)
             code = 1
             try:
                 answer(command)
@@ -97,16 +83,16 @@ for line in sys.stdin:
                 os._exit(code)
         os.close(writer)
         processes.append((process, reader))
+    os.close(start)
+    os.close(starter)
     said = [open(reader).read() for _, reader in processes]
     codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process, _ in processes]
     print(json.dumps([*zip(codes, said)]), flush=True)
 """
-"""Has everything imported, and answers each line of commands by as many new processes, which run at once.
+"""Has everything imported, and does each line of commands in as many new processes, let go at the same instant.
 
 Such a process has opened nothing yet, as one that was just started, and begins in a hundredth of the time.
 """
-
-_GIVE_UP = 120
 
 
 def rounds(sample: int, full: int) -> int:
@@ -151,28 +137,20 @@ class Registry:
         """The folder of search indexes."""
         return self.folder / "index"
 
-    def at_once(self, *commands: tuple[str, ...]) -> list[int]:
-        """Run several ``socle`` processes that all begin at the same instant; their exit codes."""
-        outcome = ended(self._start(sys.executable, "-c", _AT_ONCE, *(" ".join(command) for command in commands)))
-        assert outcome.code == 0, outcome.said
-        codes: list[int] = orjson.loads(outcome.said.splitlines()[-1])
-        return codes
+    def ask(self, *commands: tuple[str, ...]) -> list[Outcome]:
+        """The outcomes of ``socle`` commands, or of ``GET`` and an address, that all begin at the same instant."""
+        forker = _forker()
+        assert forker.stdin
+        assert forker.stdout
+        forker.stdin.write(orjson.dumps([_GIVE_UP, str(self.folder), self.url, *commands]).decode() + "\n")
+        forker.stdin.flush()
+        return [Outcome(code, said) for code, said in orjson.loads(forker.stdout.readline())]
 
     def start(self, *arguments: str, under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         """A ``socle`` process that leads a process group; ``under`` is a command that runs it, such as strace."""
-        return self._start(*under, *_SOCLE, *arguments)
-
-    def _start(self, *command: str) -> subprocess.Popen[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SOCLE_")}
         return subprocess.Popen(
-            command,
-            env=environment
-            | {
-                "SOCLE_DATA_DIR": str(self.folder),
-                "SOCLE_DATABASE_URL": self.url,
-                "PYTHONPATH": str(ROOT),
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
+            (*under, *_SOCLE, *arguments),
+            env=_environment() | {"SOCLE_DATA_DIR": str(self.folder), "SOCLE_DATABASE_URL": self.url},
             cwd=self.folder.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -182,8 +160,8 @@ class Registry:
         )
 
     def socle(self, *arguments: str, under: tuple[str, ...] = ()) -> Outcome:
-        """Run a ``socle`` process to its end."""
-        return ended(self.start(*arguments, under=under))
+        """Run ``socle`` to its end in a process that has opened nothing yet."""
+        return ended(self.start(*arguments, under=under)) if under else self.ask(arguments)[0]
 
     def store(self) -> Store:
         """The registry's store, for the test itself."""
@@ -198,35 +176,20 @@ class Registry:
         return [path.name for path in self.blobs.glob("tmp/*")]
 
 
-class Asker:
-    """Asks registries through ``socle`` and through the API, each time in a process that has opened nothing yet."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def __call__(self, registry: Registry, *commands: tuple[str, ...]) -> list[Outcome]:
-        """The outcomes of ``socle`` commands, or of ``GET`` and an address, that all begin at once."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(orjson.dumps([str(registry.folder), registry.url, *commands]).decode() + "\n")
-        self._process.stdin.flush()
-        return [Outcome(code, said) for code, said in orjson.loads(self._process.stdout.readline())]
+def _environment() -> dict[str, str]:
+    """That of the tests, without what is set for another registry."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SOCLE_")}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-@contextmanager
-def an_asker() -> Iterator[Asker]:
-    """Somebody who asks, for as long as it is needed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SOCLE_")}
-    with subprocess.Popen(
-        [sys.executable, "-c", _ASKER],
-        env=environment | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Asker(process)
-        assert process.stdin
-        process.stdin.close()
+@cache
+def _forker() -> subprocess.Popen[str]:
+    """A process of ours that makes others, until this one ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _FORKER], env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)
+    return process
 
 
 def ended(process: subprocess.Popen[str]) -> Outcome:
@@ -333,8 +296,8 @@ def a_base(folder: Path, cluster: Cluster | None, *, concepts: int) -> Base:
     with base.copy() as registry:
         base.before = contents(registry.url)
         known = registry.release_files()
-        # The first process after a change of code may have to compile it: its time is not that of the others.
-        assert registry.socle("--version").code == 0
+        # The first process reads its modules from the disk: its time is not that of the others.
+        assert ended(registry.start("publish", "--help")).code == 0
         start = time.monotonic()
         process = registry.start(*base.publishing)
         seen: dict[int, float] = {}

@@ -62,13 +62,13 @@ def report(capsys: pytest.CaptureFixture[str]) -> Report:
 @pytest.fixture(scope="session")
 def sqlite_base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     """A registry on SQLite, of a common size."""
-    return faults.a_base(tmp_path_factory.mktemp("faults_sqlite"), None, concepts=400)
+    return faults.a_base(tmp_path_factory.mktemp("faults_sqlite"), None, concepts=rounds(60, 400))
 
 
 @pytest.fixture(scope="session")
 def postgres_base(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Base:
     """The same on PostgreSQL."""
-    return faults.a_base(tmp_path_factory.mktemp("faults_postgres"), postgres, concepts=400)
+    return faults.a_base(tmp_path_factory.mktemp("faults_postgres"), postgres, concepts=rounds(60, 400))
 
 
 @pytest.fixture(scope="session")
@@ -361,7 +361,7 @@ def test_of_publications_of_one_version_at_once_exactly_one_wins(base: Base, bat
     for _ in range(count):
         with base.copy() as registry:
             drafts = itertools.islice(itertools.cycle((base.draft, base.rival)), each)
-            found_codes = registry.at_once(*(faults.publishing(draft) for draft in drafts))
+            found_codes = [one.code for one in registry.ask(*(faults.publishing(draft) for draft in drafts))]
             assert sorted(found_codes) == [0] + [4] * (each - 1)
             codes.update(found_codes)
             faults.check_seals(registry)
@@ -375,13 +375,13 @@ def test_of_publications_of_one_version_at_once_exactly_one_wins(base: Base, bat
 
 
 def test_an_index_killed_while_it_is_built_answers_rightly_and_is_brought_level_by_the_doctor(
-    sqlite_base: Base, newer: tuple[Registry, list[Outcome]], asker: faults.Asker, report: Report
+    sqlite_base: Base, newer: tuple[Registry, list[Outcome]], report: Report
 ) -> None:
     random, count, levels = seeded("index"), rounds(1, 30), Counter[bool]()
     with sqlite_base.copy() as registry:
         _published_again(registry, sqlite_base)
         start = time.monotonic()
-        assert registry.socle("reindex").code == 0
+        assert faults.ended(registry.start("reindex")).code == 0
         seconds = time.monotonic() - start
 
         for number in range(count):
@@ -392,7 +392,7 @@ def test_an_index_killed_while_it_is_built_answers_rightly_and_is_brought_level_
             if number % 2:
                 # Every other time it is a question that finds what is left, and not the doctor.
                 asked = random.randrange(len(QUESTIONS))
-                assert asker(registry, QUESTIONS[asked]) == [newer[1][asked]]
+                assert registry.ask(QUESTIONS[asked]) == [newer[1][asked]]
             doctor = registry.socle("doctor")
 
             assert doctor.code == 0, doctor.said
@@ -428,18 +428,11 @@ INDEX_FAULTS = {
 
 
 @pytest.fixture(scope="session")
-def asker() -> Iterator[faults.Asker]:
-    """Asks registries in new processes."""
-    with faults.an_asker() as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
-def newer(sqlite_base: Base, asker: faults.Asker) -> Iterator[tuple[Registry, list[Outcome]]]:
+def newer(sqlite_base: Base) -> Iterator[tuple[Registry, list[Outcome]]]:
     """A registry whose second release came out, with the right answers to every question."""
     with sqlite_base.copy() as registry:
         _published_again(registry, sqlite_base)
-        answers = [asker(registry, question)[0] for question in QUESTIONS]
+        answers = registry.ask(*QUESTIONS)
         assert [answer.code for answer in answers] == [0] * len(QUESTIONS), answers
         assert all(("Nouveautés" in answer.said) == (number in (0, 4, 7)) for number, answer in enumerate(answers))
         assert all(("1.0" in answer.said) == (number in (3,)) for number, answer in enumerate(answers))
@@ -455,7 +448,7 @@ def _published_again(registry: Registry, base: Base) -> None:
 
 @pytest.mark.parametrize("kind", INDEX_FAULTS)
 def test_whatever_befalls_an_index_the_answers_are_right(
-    newer: tuple[Registry, list[Outcome]], asker: faults.Asker, kind: str, report: Report
+    newer: tuple[Registry, list[Outcome]], kind: str, report: Report
 ) -> None:
     """At full length 30 deleted, 40 truncated, 15 stale, 15 with an empty table of contents, 40 with bits flipped.
 
@@ -468,11 +461,11 @@ def test_whatever_befalls_an_index_the_answers_are_right(
         faults.say(f"round {number}: {_harm(registry, kind, random)}")
         others = OF_TODAY if kind == "two at once" else range(len(QUESTIONS))
         asked = [random.choice(OF_TODAY), random.choice(others)]
-        at_once = asker(registry, *(QUESTIONS[one] for one in asked)) if kind == "two at once" else []
-        found = at_once or [asker(registry, QUESTIONS[one])[0] for one in asked]
+        at_once = registry.ask(*(QUESTIONS[one] for one in asked)) if kind == "two at once" else []
+        found = at_once or [registry.ask(QUESTIONS[one])[0] for one in asked]
 
         assert found == [answers[one] for one in asked]
-    assert asker(registry, *QUESTIONS) == answers
+    assert registry.ask(*QUESTIONS) == answers
     assert faults.index_is_level(registry)
     report(f"Index {kind}: {count} times, each answered rightly by the API and by socle search")
 
@@ -595,7 +588,7 @@ def test_a_crosswalk_killed_while_it_is_imported_or_published_is_whole_or_as_bef
         assert base.socle(*importing).code == 0
     undisturbed = _copied(base, 1)
     start = time.monotonic()
-    outcome = undisturbed.socle(*command)
+    outcome = faults.ended(undisturbed.start(*command))
     seconds = time.monotonic() - start
     assert outcome.code == 0, outcome.said
     assert _crosswalk_rows(undisturbed) == after
@@ -667,7 +660,7 @@ def test_a_migration_killed_half_way_is_completed_by_the_next(
     wanted = _schema(sqlite_url)
     registry = empty()
     start = time.monotonic()
-    assert registry.socle("migrate").code == 0
+    assert faults.ended(registry.start("migrate")).code == 0
     seconds = time.monotonic() - start
 
     for _ in range(count):
