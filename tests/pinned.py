@@ -1,6 +1,7 @@
 """Every address that is pinned to a release or an edition, and what is answered there.
 
-As a program, publishes all that is shipped in a new registry and prints the answers: another process, to compare with.
+As a program, prints the answers of the registry in a folder: another process, to compare with. Where there is none yet,
+all that is shipped is published there first.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from registry.signing import sha256
 from tests.conftest import publish_shipped, running, settings_for
 
 ROOT = "/api/v1"
+EVERY = os.environ.get("SOCLE_FUZZ") == "full"
 
 
 def addresses(client: FlaskClient) -> Iterator[str]:
     """Every pinned address of the registry; of the concepts a sample, or all where SOCLE_FUZZ is ``full``."""
-    every = os.environ.get("SOCLE_FUZZ") == "full"
 
     def items(path: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = client.get(f"{ROOT}{path}").get_json()["items"]
@@ -39,11 +40,11 @@ def addresses(client: FlaskClient) -> Iterator[str]:
             yield f"{base}/releases/{version}/manifest"
             yield f"{base}/tree?release={version}"
             yield f"{base}/concepts?release={version}&limit=7&status=active"
-            formats = [*FORMATS] if every else [*FORMATS][(len(version) + len(slug)) % 4 :: 4]
+            formats = [*FORMATS] if EVERY else [*FORMATS][(len(version) + len(slug)) % 4 :: 4]
             yield from (f"{base}/releases/{version}?format={name}" for name in formats)
             yield from (f"{base}/export?release={version}&format={name}" for name in formats)
             codes = [item["code"] for item in items(f"/nomenclatures/{slug}/concepts?release={version}&limit=1000")]
-            for code in codes[:: 1 if every else 50]:
+            for code in codes[:: 1 if EVERY else 50]:
                 for name in ("json", "turtle", "rdfxml", "jsonld", "ntriples"):
                     yield f"{base}/concepts/{code}?release={version}&format={name}"
     for item in items("/crosswalks?limit=1000"):
@@ -64,7 +65,8 @@ def answers(client: FlaskClient) -> dict[str, list[str]]:
 
 if __name__ == "__main__":
     settings = settings_for(Path(sys.argv[1]))
-    opening.prepare(settings)
-    publish_shipped(settings)
+    if not Path(sys.argv[1]).exists():
+        opening.prepare(settings)
+        publish_shipped(settings)
     with running(settings) as application:
         sys.stdout.buffer.write(orjson.dumps(answers(application.test_client())))

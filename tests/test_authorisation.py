@@ -340,16 +340,27 @@ HOSTILE: dict[str, Any] = {
 }
 
 
+FOR_POSTGRESQL = ("NUL", "half a pair", "huge number")
+"""What a database may take otherwise than the other one; the rest never comes so far."""
+
+
 @pytest.fixture
-def anybody(database_url: str, tmp_path: Path) -> Iterator[tuple[FlaskClient, str]]:
-    """A client on each kind of database, and a token that carries every role."""
-    with running(settings_for(tmp_path, database_url)) as app:
+def anybody(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[FlaskClient, str]]:
+    """A client on a database of the kind that is asked for, and a token that carries every role."""
+    with running(settings_for(tmp_path, request.getfixturevalue(request.param))) as app:
         store: Store = app.extensions["socle"].store
         keys_of(store)
         yield app.test_client(), a_token(store, a_member(store, *ROLES, organisation="comite"))
 
 
-@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize(
+    ("anybody", "hostile"),
+    [
+        *(pytest.param("sqlite_url", hostile, id=name) for name, hostile in HOSTILE.items()),
+        *(pytest.param("postgres_url", HOSTILE[name], id=f"{name} on PostgreSQL") for name in FOR_POSTGRESQL),
+    ],
+    indirect=["anybody"],
+)
 def test_hostile_content_of_whoever_may_write_is_never_our_fault(
     anybody: tuple[FlaskClient, str], hostile: Any
 ) -> None:

@@ -22,7 +22,7 @@ from tests.test_pages import PAGES
 
 # The largest pages are looked at on smaller nomenclatures: axe reads every element of a page.
 SMALLER = {
-    "/nomenclatures/types-aide/-/index": "/nomenclatures/categories-accompagnement/-/index",
+    "/nomenclatures/types-aide/-/index": "/nomenclatures/mesures/-/index",
     "/nomenclatures/data-inclusion-thematiques/-/changements?page=2": "/nomenclatures/mesures/-/changements",
     "/nomenclatures/types-aide?obsoletes=non": "/nomenclatures/mesures?obsoletes=non",
     "/nomenclatures/types-aide?release=1.0": "/nomenclatures/mesures?release=1.0",

@@ -116,6 +116,12 @@ def test_without_preference_the_answer_is_json(client: FlaskClient, path: str, a
         ("application/n-triples", "application/n-triples"),
         ("text/turtle;q=0.5, application/rdf+xml;q=0.6", "application/rdf+xml"),
         ("application/json;q=0.1, text/turtle", "text/turtle"),
+        ("application/ld+json; charset=utf-8", "application/ld+json"),
+        ("text/turtle;charset=UTF-8;q=0.9, */*;q=0.1", "text/turtle"),
+        (
+            'application/ld+json;profile="http://www.w3.org/ns/json-ld#flattened", text/turtle;q=0.5',
+            "application/ld+json",
+        ),
     ],
 )
 def test_accept_decides_and_format_overrides_it(client: FlaskClient, accept: str, given: str) -> None:
@@ -384,9 +390,18 @@ HOSTILE = {
     "line end": "a%0D%0AX-Injected:%201",
     "slashes": "..%2F..%2Fetc",
 }
+FOR_POSTGRESQL = ("NUL", "half a pair", "quote")
+"""What a database may take otherwise than the other one; the rest never comes so far."""
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize(
+    ("on_each", "text"),
+    [
+        *(pytest.param("app", text, id=name) for name, text in HOSTILE.items()),
+        *(pytest.param("postgres_app", HOSTILE[name], id=f"{name} on PostgreSQL") for name in FOR_POSTGRESQL),
+    ],
+    indirect=["on_each"],
+)
 def test_hostile_text_in_any_part_of_an_address_is_never_our_fault(on_each: FlaskClient, text: str) -> None:
     paths = on_each.get(f"{API}/openapi.json").get_json()["paths"]
     known = {read.described: read.address for read in (*MOVING, *FIXED)}
@@ -694,12 +709,18 @@ def test_the_service_says_that_it_lives_and_that_it_is_ready(client: FlaskClient
     assert (ready.status_code, ready.get_json()) == (200, {"database": "ok", "search": "ok"})
 
 
-def test_the_service_says_what_is_not_ready(shipped_settings: Settings) -> None:
+def test_the_service_says_what_is_not_ready_and_its_log_in_a_line_whatever_was_asked(
+    shipped_settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     with running(shipped_settings) as app:
         for file in shipped_settings.data_dir.glob("socle.db*"):
             file.write_bytes(b"this is no database" * 100)
 
         ready = app.test_client().get("/readyz")
+        app.test_client().get("/api/v1/nomenclatures/x%0AERROR:une%20autre%20ligne%1B%5B31m")
 
+    [said] = [record.getMessage() for record in caplog.records if "autre" in record.getMessage()]
+    assert said.startswith("GET /api/v1/nomenclatures/x%0A")
+    assert said.isprintable()
     assert ready.status_code == 503
     assert ready.get_json()["database"] != "ok"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -499,45 +497,6 @@ def test_of_eight_threads_that_publish_one_version_one_wins(database_url: str, s
     assert store.release("aides", "2.0") == SECOND
     for other in stores:
         other.close()
-
-
-RACE = """
-import sys
-from pathlib import Path
-from registry import publishing
-from registry.errors import Conflict
-from registry.store import Store
-from tests.factories import keys_of
-from tests.test_store import SECOND
-url, blobs, draft = sys.argv[1:]
-store = Store(url, Path(blobs))
-sys.stdin.read()
-try:
-    publishing.publish(store, int(draft), keys_of(store), version="2.0", valid_from=SECOND.valid_from)
-    print("published")
-except Conflict:
-    print("conflict")
-"""
-
-
-def test_of_several_processes_that_publish_one_version_one_wins(
-    database_url: str, store: Store, tmp_path: Path
-) -> None:
-    published(store, FIRST)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACE, database_url, str(tmp_path / "blobs"), str(a_draft(store, SECOND))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-
-    outcomes = [process.communicate("")[0].strip() for process in processes]
-
-    assert sorted(outcomes) == ["conflict"] * 2 + ["published"]
-    assert _log_is_whole(store, 2)
 
 
 def test_releases_of_different_nomenclatures_published_at_once_all_come_into_one_log(
