@@ -16,9 +16,12 @@ install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) 2>/dev/null 
 	$(BIN)/python -m pip install -qq --no-compile $(1)
 
 .DEFAULT_GOAL := help
+ifndef AT_ONCE
 .NOTPARALLEL:
+endif
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench relevance vocabularies faults fuzz openrefine wheel-check lock clean postgresql
+.PHONY: help run test check format bench relevance vocabularies faults fuzz openrefine wheel-check lock clean \
+	programs downloads debian
 MAKEFLAGS += --no-print-directory
 
 help: ## List these targets
@@ -27,7 +30,7 @@ help: ## List these targets
 run: $(STAMP) ## Set up, publish the shipped nomenclatures if absent, and serve on http://127.0.0.1:8000/
 	@exec $(BIN)/socle serve --init
 
-test: $(STAMP) postgresql $(OIDC) check ## Set up what the tests need, run every check, then all tests on both databases
+test: programs check ## Set up what the tests need, run every check, then all tests on both databases
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not openrefine"
 
 check: $(STAMP) ## Format, lint, types and import contracts
@@ -49,10 +52,10 @@ relevance: $(STAMP) ## Measure how good search and candidates are, part by part,
 vocabularies: $(STAMP) ## Try the import on a folder of vocabularies, DIR=…: a line each, imported or refused and why; OPTIONS=--errors, …
 	@$(BIN)/python -m benchmarks.vocabularies "$(DIR)" $(OPTIONS)
 
-faults: $(STAMP) postgresql ## The fault tests at full length: kills and failing writes, hundreds of times
+faults: programs ## The fault tests at full length: kills and failing writes, hundreds of times
 	@SOCLE_FAULTS=full $(BIN)/python -m pytest -m faults -n 2 --dist worksteal
 
-fuzz: $(STAMP) postgresql ## The property and API tests at full length
+fuzz: programs ## The property and API tests at full length
 	@SOCLE_FUZZ=full $(BIN)/python -m pytest -m fuzz -n 2 --dist worksteal
 
 openrefine: $(STAMP) ## Reconcile a table in OpenRefine itself, which is installed for it: it brings a hundred packages
@@ -114,7 +117,7 @@ $(STAMP): requirements.lock tests/shapes.lock setup.cfg pyproject.toml
 	@touch $@
 
 # The tests of signing in run a real OpenID provider, which is written for Node.
-$(OIDC): tests/oidc/package-lock.json
+$(OIDC): tests/oidc/package-lock.json | debian
 	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null || { \
 		echo "The tests of signing in need npm and Node 20 or later"; exit 1; }
 	@echo "Installing the OpenID provider of the tests"
@@ -123,17 +126,25 @@ $(OIDC): tests/oidc/package-lock.json
 
 # The tests run a PostgreSQL server and a browser of their own, fail system calls with strace, and verify archives with
 # Node too; only the programs have to be there.
-postgresql: $(STAMP)
-	@{ $(BIN)/python -m tests.postgres && $(BIN)/python -m tests.browser && command -v strace && command -v node; } >/dev/null 2>&1 || { \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			echo "Installing what the tests need and this machine lacks of PostgreSQL, Chromium, strace and Node"; \
-			export DEBIAN_FRONTEND=noninteractive; \
-			apt-get -qq update; \
-			$(BIN)/python -m tests.postgres >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends postgresql >/dev/null; \
-			$(BIN)/python -m tests.browser >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium fonts-liberation >/dev/null; \
-			command -v strace >/dev/null || apt-get -qq install -y --no-install-recommends strace >/dev/null; \
-			command -v node >/dev/null || apt-get -qq install -y --no-install-recommends nodejs >/dev/null; \
-		fi; \
-		$(BIN)/python -m tests.postgres && $(BIN)/python -m tests.browser && \
-			{ command -v strace >/dev/null || { echo "strace is missing (Debian package strace)"; exit 1; }; } && \
-			{ command -v node >/dev/null || { echo "Node is missing (Debian package nodejs, 20 or later)"; exit 1; }; }; }
+programs: downloads
+	@$(BIN)/python -m tests.postgres && $(BIN)/python -m tests.browser && \
+		{ command -v strace >/dev/null || { echo "strace is missing (Debian package strace)"; exit 1; }; } && \
+		{ command -v node >/dev/null || { echo "Node is missing (Debian package nodejs, 20 or later)"; exit 1; }; }
+
+# What the tests need comes from several places, which are asked at the same time.
+downloads:
+	@$(MAKE) --jobs=3 AT_ONCE=yes debian $(STAMP) $(OIDC)
+
+debian:
+	@missing=""; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		missing="$$missing chromium fonts-liberation"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
+	command -v node >/dev/null || missing="$$missing nodejs"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing what the tests need and this machine lacks:$$missing"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update; \
+		apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+	fi
