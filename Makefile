@@ -113,7 +113,8 @@ $(STAMP): requirements.lock tests/shapes.lock setup.cfg pyproject.toml
 	@$(call install,--require-hashes -r requirements.lock)
 	@$(call install,--no-deps --require-hashes -r tests/shapes.lock)
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -qq -j 0 .venv/lib $(ROOMS) || true # On all cores; examples in packages need not compile.
+	@# On all cores, but for what is large and little used; examples in packages need not compile.
+	@$(BIN)/python -m compileall -qq -j 0 -x '/(fhir|mypyc?|pip|setuptools|tests)/' .venv/lib $(ROOMS) || true
 	@touch $@
 
 # The tests of signing in run a real OpenID provider, which is written for Node.

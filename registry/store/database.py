@@ -259,6 +259,8 @@ def migrate(url: str) -> None:
     from alembic import command
     from alembic.config import Config
 
+    from registry.store import reach
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
     engine = make_engine(url)
@@ -268,5 +270,7 @@ def migrate(url: str) -> None:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            if config.attributes.get("count_uses"):
+                reach.count_again(connection)
     finally:
         engine.dispose()

@@ -9,10 +9,8 @@ import hashlib
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic import context, op
 from sqlalchemy.dialects import postgresql
-
-from registry.store.reach import count_again
 
 revision = "0005"
 down_revision = "0004"
@@ -22,7 +20,10 @@ BITS = sa.LargeBinary().with_variant(postgresql.BIT(varying=True), "postgresql")
 
 
 def upgrade() -> None:
-    """Make the tables that the impact of a draft is counted in, and fill them from what is published."""
+    """Make the tables that the impact of a draft is counted in.
+
+    They follow from others: whoever migrates fills them by the rule of the day, once the schema is that of the day.
+    """
     _table(
         "target",
         _integer("nomenclature_id"),
@@ -41,9 +42,8 @@ def upgrade() -> None:
             ["crosswalk_edition_id"], ["crosswalk_edition.id"], name="fk_reach_crosswalk_edition_id"
         ),
     )
-    connection = op.get_bind()
-    count_again(connection)
-    _hash_what_confirms(connection)
+    context.config.attributes["count_uses"] = True
+    _hash_what_confirms(op.get_bind())
 
 
 def _hash_what_confirms(connection: sa.Connection) -> None:
