@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
 from flask import abort, request
-from werkzeug.datastructures import Accept
+from werkzeug.datastructures import Accept, MIMEAccept
 from werkzeug.http import parse_accept_header, parse_date
 
 from registry.formats import FORMATS, Format
 
 _ITEMS = 30
+_SAYS_NOTHING_HERE = re.compile(
+    r';\s*(?:charset=[^;,\s]*|profile=(?:"[^"]*"|[^;,\s]*)|fhirVersion="?4\.0(?:\.1)?"?)\s*(?=[;,]|$)', re.IGNORECASE
+)
+"""Parameters of media types that clients send and no answer of ours depends on: all are UTF-8, and FHIR is R4."""
 
 
 def chosen(names: Sequence[str], given: str | None) -> Format:
@@ -49,10 +54,17 @@ def _best(offered: Sequence[str]) -> str:
         return offered[0]
     if asked.count(",") > _ITEMS:
         abort(406, f"Accept: at most {_ITEMS} items")
-    best = request.accept_mimetypes.best_match(offered)
+    best = accepted().best_match(offered)
     if best is None:
         abort(406, f"Accept: offered here are {', '.join(offered)}")
     return best
+
+
+def accepted() -> MIMEAccept:
+    """The media types that the client takes, without the parameters that no answer depends on."""
+    asked = request.headers.get("Accept", "")
+    plain = _SAYS_NOTHING_HERE.sub("", asked) if ";" in asked else asked
+    return request.accept_mimetypes if plain == asked else parse_accept_header(plain, MIMEAccept)
 
 
 def date_of(header: str) -> datetime | None:

@@ -36,7 +36,7 @@ BASE = "ftp://relative.invalid/"
 DEEPEST_XML = 200
 DEEPEST_JSON = 50
 MOST_FURTHER = 20
-"""How many more errors of syntax are told after the first; the same one is told once, where it is first met."""
+"""How many more errors of syntax are told after the first, and how many lines of each; the same one is told once."""
 _REFUSED = 1
 _SAMPLE = {
     "turtle": b"<urn:a> <urn:b> 'c'@fr .",
@@ -141,29 +141,50 @@ def _oxigraph(format: str) -> Reader:
     syntax = pyoxigraph.RdfFormat.TURTLE if format == "turtle" else pyoxigraph.RdfFormat.N_TRIPLES
     title = "Turtle" if format == "turtle" else "N-Triples"
 
-    def refused(error: SyntaxError) -> Refused:
-        detail = re.sub(r"^Parser error (at|between) .*?: ", "", error.msg or "")[:300]
-        return Refused(f"ce n'est pas du {title} lisible ({detail})", _line(error.lineno))
-
     def read(data: BinaryIO, out: BinaryIO) -> None:
         triples = pyoxigraph.parse(data, format=syntax)
         try:
             pyoxigraph.serialize(triples, out, pyoxigraph.RdfFormat.N_TRIPLES)
         except SyntaxError as error:
-            # The parser goes on after the statement that it could not read: what is wrong further on is told as well.
-            first = refused(error)
-            further: dict[str, Refused] = {first.report["message"]: first}
-            while len(further) <= MOST_FURTHER:
-                try:
-                    if next(triples, None) is None:
-                        break
-                except SyntaxError as further_on:
-                    another = refused(further_on)
-                    further.setdefault(another.report["message"], another)
-            first.report["further"] = [other.report for other in further.values() if other is not first]
-            raise first from error
+            raise _syntax_refused(error, triples, title) from error
 
     return read
+
+
+def _syntax_refused(first: SyntaxError, triples: Iterator[Any], title: str) -> Refused:
+    """What is wrong with a file, and further on: the parser goes on after the statement that it could not read."""
+    lines: dict[str, list[int | None]] = {}
+    error: SyntaxError | None = first
+    while error and len(lines) <= MOST_FURTHER:
+        detail = error.msg or ""
+        if "UTF-8" in detail:
+            # What follows in another encoding can't be read either, and would be told in as many words.
+            where = _line(error.lineno)
+            return Refused("ce n'est pas de l'UTF-8", where, accepted="le même texte enregistré en UTF-8")
+        met = lines.setdefault(re.sub(r"^Parser error (at|between) .*?: ", "", detail)[:300], [])
+        if error.lineno not in met and len(met) <= MOST_FURTHER:
+            met.append(error.lineno)
+        error = _next_error(triples)
+    refused = [
+        Refused(f"ce n'est pas du {title} lisible ({detail})", _line(met[0]) if len(met) == 1 else _lines(met))
+        for detail, met in lines.items()
+    ]
+    refused[0].report["further"] = [other.report for other in refused[1:]]
+    return refused[0]
+
+
+def _next_error(triples: Iterator[Any]) -> SyntaxError | None:
+    try:
+        for _ in triples:
+            pass
+    except SyntaxError as error:
+        return error
+    return None
+
+
+def _lines(numbers: list[int | None]) -> str:
+    more = ", …" if len(numbers) > MOST_FURTHER else ""
+    return f"lignes {', '.join(map(str, numbers[:MOST_FURTHER]))}{more}"
 
 
 def _rdfxml(_: str) -> Reader:
@@ -344,8 +365,8 @@ def _document(data: bytes) -> Any:
 def _check(document: Any) -> None:
     """See that nothing in a JSON-LD document makes the reader fetch, recurse, guess or lose something.
 
-    :raises Refused: if it is not an object or a list, is too deep, has another context than one object at its top, or
-        a number that no computer holds.
+    :raises Refused: if it is not an object or a list, is too deep, has another context than objects at its top, or a
+        number that no computer holds.
     """
     if not isinstance(document, dict | list):
         raise Refused("un document JSON-LD est un objet ou une liste", value=str(document))
@@ -357,8 +378,14 @@ def _check(document: Any) -> None:
             raise Refused("« @import » n'est pas accepté : écrivez le contexte dans le fichier", _pointer(path))
         if key == "@context" and len(path) > 1:
             raise Refused("un « @context » n'est accepté qu'en tête du document", _pointer(path))
-        if key == "@context" and not isinstance(value, dict):
-            raise Refused("le « @context » doit être un objet écrit dans le fichier", _pointer(path), str(value))
+        written = value if isinstance(value, list) and value else [value]
+        if key == "@context" and not all(isinstance(one, dict) for one in written):
+            raise Refused(
+                "le « @context » doit être un objet écrit dans le fichier",
+                _pointer(path),
+                str(value),
+                "les termes eux-mêmes, recopiés à la place de l'adresse",
+            )
         if isinstance(value, float) and value in (float("inf"), float("-inf")):
             raise Refused("un nombre est trop grand", _pointer(path))
 
@@ -422,7 +449,7 @@ class _Sink:
         return self
 
     def get_context(self, name: object) -> NoReturn:
-        raise Refused("un graphe nommé n'est pas accepté", value=str(name))
+        raise Refused("un graphe nommé n'est pas accepté", "", str(name), "un « @graph » sans « @id » à côté de lui")
 
     def bind(self, *_: object, **__: object) -> None:
         """Prefixes are of no use here, and rdflib takes time squared to keep them."""

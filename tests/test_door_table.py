@@ -103,7 +103,7 @@ READS = (
 )
 ELSEWHERE = {
     "fhir.subsumes": "No shipped nomenclature is one of kinds: tests/test_fhir.py asks for it.",
-    "sdmx.others": "It only says that there is nothing.",
+    **{f"{door}.others": "It only says that there is nothing." for door in ("fhir", "sdmx", "skosmos")},
     "skosmos.group_members": "No shipped nomenclature has collections: tests/test_doors.py asks for it.",
 }
 """Routes that nothing shipped answers 200 at, and why."""

@@ -236,6 +236,20 @@ def test_a_concept_has_its_data_its_children_and_its_place_in_the_tree(client: F
     assert (rdflib.URIRef(APA), SKOS.broader, rdflib.URIRef(above)) in expanded
 
 
+@pytest.mark.parametrize("query", ["accueil", "accueil*"])
+def test_a_search_in_several_vocabularies_gives_full_pages_of_them_alone(client: FlaskClient, query: str) -> None:
+    def found(**more: Any) -> list[str]:
+        answer = client.get("/rest/v1/search", query_string={"query": query, "vocab": "mesures types-aide", **more})
+        return [hit["uri"] for hit in answer.get_json()["results"]]
+
+    whole = found(maxhits=1_000)
+    pages = [found(maxhits=3, offset=first) for first in range(0, len(whole), 3)]
+
+    assert len(whole) > 3
+    assert [uri for page in pages for uri in page] == whole
+    assert {uri.rsplit("/", 2)[1] for uri in whole} == {"mesures", "types-aide"}
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -247,12 +261,16 @@ def test_a_concept_has_its_data_its_children_and_its_place_in_the_tree(client: F
         (f"/types-aide/label?uri={APA}X", 404),
         (f"/types-aide/broaderTransitive?uri={APA}&limit=0", 400),
         ("/types-aide/search", 400),
+        ("/search?query=*cueil*", 400),
+        ("/search?query=aide*&vocab=types-aide+no-such-list", 404),
+        ("/search?query=aide*&vocab=types-aide+mesures@1.0", 400),
         ("/types-aide/search?query=x&maxhits=-1", 400),
         ("/types-aide/search?query=x&offset=99999999999999999999", 400),
         ("/types-aide/lookup?label=no+such+label", 404),
         (f"/types-aide/data?uri={APA}&format=text/html", 400),
         ("/types-aide/groupMembers?uri=x", 404),
         ("/types-aide/no/such/thing", 404),
+        (f"/types-aide/mappings?uri={APA}", 404),
         ("/types-aide/label?uri=%00", 400),
     ],
 )

@@ -294,7 +294,26 @@ HOSTILE: tuple[tuple[str, dict[str, str], int], ...] = (
     ("CodeSystem", {"_format": "xml"}, 406),
     ("CodeSystem/%2e%2e%2fmetadata", {}, 404),
     ("Patient", {}, 404),
+    ("", {}, 404),
 )
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/fhir+json; charset=utf-8", 200),
+        ("application/fhir+json;fhirVersion=4.0", 200),
+        ("application/fhir+xml;q=0.9, application/fhir+json; fhirVersion=4.0; q=0.8", 200),
+        ("application/fhir+json;fhirVersion=5.0", 406),
+        ("application/fhir+xml", 406),
+    ],
+)
+def test_what_clients_say_of_the_version_and_the_characters_is_understood(
+    client: FlaskClient, accept: str, status: int
+) -> None:
+    response = client.get("/fhir/metadata", headers={"Accept": accept})
+
+    assert (response.status_code, response.mimetype) == (status, "application/fhir+json")
 
 
 @pytest.mark.parametrize(("path", "query", "status"), HOSTILE)

@@ -255,7 +255,7 @@ HOSTILE = {
     "row 24, an unterminated literal": ("turtle", STATEMENT + b'"x', "lisible"),
     "row 24, an unterminated element": ("rdfxml", b"<a", "bien formé"),
     "row 24, an unterminated object": ("jsonld", b'{"a":', "lisible"),
-    "bytes that are not UTF-8": ("turtle", STATEMENT + b'"\xe9" .', "lisible"),
+    "bytes that are not UTF-8": ("turtle", STATEMENT + b'"\xe9" .', "UTF-8"),
     "a repeated key": ("jsonld", b'{"@id": "urn:a", "urn:b": 1, "urn:b": 2}', "répétée"),
     "a named graph": ("jsonld", b'{"@id": "urn:g", "@graph": [{"@id": "urn:a", "urn:b": 1}]}', "graphe"),
     "not a number": ("jsonld", b'{"urn:b": NaN}', "nombre"),

@@ -10,22 +10,26 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from api import create_app
 from benchmarks import vocabularies
 from cli.main import main
 from registry import sandbox
 from registry.errors import Invalid, TooLarge
-from registry.formats.skos_reading import content
-from registry.formats.skos_scope import SKOSXL
-from registry.model import SKOS
+from registry.formats.skos_reading import content, read
+from registry.formats.skos_scope import ISO_THES, SKOSXL
+from registry.model import SKOS, XKOS, texts
 from registry.settings import read as read_settings
-from registry.signing import RDF
+from registry.signing import DCT, OWL, RDF, SCHEMA
 from registry.store import Store
 
 from . import factories
@@ -41,10 +45,13 @@ AS_THEY_ARE = {
     "codes-repetes.ttl": "skos_is_readable 1",
     "collection-sans-nom.ttl": "groups_are_well_formed 1",
     "collections.ttl": "3 concepts, 2 groups, fr",
+    "contextes.jsonld": "1 concepts, 0 groups, fr",
     "correspondances.ttl": "skos_is_readable 1",
+    "cp1252.ttl": "rdf_is_readable 1",
     "dates-fautives.ttl": "skos_is_readable 2",
     "deprecie-sans-motif.ttl": "deprecated_has_successor_or_reason 1",
     "deux-roles.ttl": "broader_has_no_cycle 1, skos_is_readable 2",
+    "editeurs.ttl": "2 concepts, 2 groups, fr",
     "entites.rdf": "rdf_is_readable 1",
     "etiquettes-xl.ttl": "1 concepts, 0 groups, en fr",
     "fautes.ttl": "rdf_is_readable 4",
@@ -67,6 +74,8 @@ AS_THEY_ARE = {
     "sans-langue.ttl": "skos_is_readable 2",
     "skos.xml": "2 concepts, 1 groups, fr",
     "sous-classes.owl": "2 concepts, 1 groups, fr",
+    "textes-pour-adresses.ttl": "skos_is_readable 6",
+    "transitif.ttl": "skos_is_readable 3",
     "vide.ttl": "skos_is_readable 1",
 }
 WITH_CHOICES = AS_THEY_ARE | {
@@ -79,6 +88,7 @@ WITH_CHOICES = AS_THEY_ARE | {
     f"racines.ttl {FRUITS}legumes": "2 concepts, 0 groups, fr",
     "remplace-sans-date.ttl": "2 concepts, 0 groups, fr",
     "sans-langue.ttl": "2 concepts, 0 groups, fr",
+    "textes-pour-adresses.ttl": "skos_is_readable 5",
 }
 CHOICES = "--language fr --inside-only --codes iri --replaced-on 2024-01-01"
 
@@ -102,6 +112,24 @@ def test_published_vocabularies_are_imported_or_refused_with_every_error_named(
     assert len(told) == len(lines) + sum(map(int, re.findall(r"(\d+) errors", "\n".join(told))))
     assert all(re.search(r": .+ : ", line) for line in told if line.startswith(" ")), "each says where"
     assert lines == expected
+
+
+def test_what_publishers_say_in_words_of_their_own_is_read() -> None:
+    found = read("turtle", (FOLDER / "editeurs.ttl").read_bytes(), factories.a_nomenclature())
+
+    first, second = found.concepts["1"], found.concepts["2"]
+    assert first.inclusion_note == texts([("fr", "Les abricots."), ("fr", "Les brugnons.")])
+    assert (second.broader, second.status) == (("1",), "deprecated")
+    assert {(group.code, group.members) for group in found.groups or ()} == {("grand", ("2",)), ("petit", ("2",))}
+
+
+def test_an_error_of_syntax_names_each_line_that_it_is_on() -> None:
+    wrong = b"<https://vocabulaires.example/un fruit> a <urn:a> .\n<urn:b> a <urn:a> .\n"
+
+    with pytest.raises(Invalid) as caught:
+        read("turtle", wrong * 2, factories.a_nomenclature())
+
+    assert [problem.where for problem in caught.value.problems] == ["lignes 1, 3"]
 
 
 def test_what_a_file_leaves_open_is_asked_for_on_the_terminal_and_over_http(
@@ -139,6 +167,42 @@ def test_what_a_file_leaves_open_is_asked_for_on_the_terminal_and_over_http(
     assert {(link["old"], link["new"], link["date"], link["kind"]) for link in lineage} == {
         ("a", "b", date(2024, 1, 1).isoformat(), "overlaps")
     }
+
+
+SUBJECTS = [f"{FRUITS}{name}" for name in "abc"] + ["_:d", "https://socle.example/aides"]
+SKOS_NAMES = (
+    "broader narrower related broaderTransitive narrowerTransitive inScheme topConceptOf hasTopConcept member "
+    "memberList notation prefLabel altLabel definition scopeNote Concept ConceptScheme Collection"
+)
+NAMES = [
+    *(SKOS + name for name in SKOS_NAMES.split()),
+    *(SKOSXL + name for name in ("prefLabel", "literalForm")),
+    *(RDF + name for name in ("type", "first", "rest", "value", "nil")),
+    *(DCT + name for name in ("isReplacedBy", "replaces", "type", "title", "source", "publisher", "identifier")),
+    *(XKOS + name for name in ("ConceptAssociation", "sourceConcept", "targetConcept", "coreContentNote", "levels")),
+    OWL + "deprecated",
+    SCHEMA + "startDate",
+    ISO_THES + "subGroup",
+]
+LITERALS = st.builds(
+    sandbox.Literal,
+    st.sampled_from(["a", "", "2024-01-01", "true"]),
+    st.sampled_from(["", "fr"]),
+    st.sampled_from(["", RDF + "HTML"]),
+)
+STATEMENTS = st.tuples(
+    st.sampled_from(SUBJECTS), st.sampled_from(NAMES), st.sampled_from(SUBJECTS) | st.sampled_from(NAMES) | LITERALS
+)
+
+
+@pytest.mark.fuzz
+@given(st.lists(STATEMENTS, max_size=12))
+@settings(max_examples=factories.examples(400), deadline=None)
+def test_whatever_is_said_in_the_words_of_skos_is_read_or_refused(statements: list[tuple[Any, ...]]) -> None:
+    concepts = [(subject, RDF + "type", SKOS + "Concept") for subject in SUBJECTS[:3]]
+
+    with suppress(Invalid):
+        content([sandbox.Triple(*one) for one in [*concepts, *statements]], factories.a_nomenclature())
 
 
 def _many_labels(count: int) -> Iterator[str]:

@@ -195,6 +195,14 @@ def _terminology() -> dict[str, Any]:
     }
 
 
+@blueprint.get("", defaults={"rest": ""})
+@blueprint.get("/", defaults={"rest": ""})
+@blueprint.get("/<path:rest>")
+def others(rest: str) -> Response:
+    """Say that a registry of nomenclatures has terminology, and nothing else of FHIR."""
+    abort(404, f"{rest[:100]}: this service has {', '.join(KINDS)} and what {_base()}/metadata names, and nothing else")
+
+
 # Reading and searching
 
 

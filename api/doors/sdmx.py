@@ -57,8 +57,9 @@ def error(problem: Response) -> Response:
     status = problem.status_code
     code = _CODES.get(status, 500 if status >= 500 else 140)
     title, detail = found["title"], found.get("detail") or found["title"]
-    if request.accept_mimetypes.best_match(["application/xml", "application/json"]) == "application/json" or any(
-        "+json" in kind for kind, _ in request.accept_mimetypes
+    accepted = negotiation.accepted()
+    if accepted.best_match(["application/xml", "application/json"]) == "application/json" or any(
+        "+json" in kind for kind, _ in accepted
     ):
         body = {"errors": [{"code": code, "title": title, "detail": detail}]}
         return Response(orjson.dumps(body), mimetype="application/json")

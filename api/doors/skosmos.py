@@ -7,7 +7,7 @@ Parameters that Skosmos has and this door doesn't know are left alone, as Skosmo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -186,10 +186,10 @@ def search_all() -> Response:
     names = request.args.get("vocab", "").split()
     if len(names) == 1:
         return search(names[0])
-    hits = _hits(current.index(), query, None)
-    if names:
-        hits = [hit for hit in hits if hit.document.nomenclature in names]
-    return _found(None, hits)
+    for name in names:
+        if _vocabulary(name).pinned:
+            abort(400, f"vocab parameter: {name[:100]} is pinned, and is searched alone")
+    return _found(None, _hits(current.index(), query, names))
 
 
 @blueprint.get("/types", defaults={"name": ""})
@@ -278,21 +278,30 @@ def top_concepts(name: str) -> Response:
 def search(name: str) -> Response:
     """Search a vocabulary; a final ``*`` asks for what begins so."""
     found = _vocabulary(name)
-    return _found(found, _hits(found.index(), _asked("query"), found.edition.nomenclature))
+    return _found(found, _hits(found.index(), _asked("query"), [found.edition.nomenclature]))
 
 
-def _hits(index: Index, query: str, nomenclature: str | None) -> list[Hit]:
+def _hits(index: Index, query: str, names: Sequence[str]) -> list[Hit]:
+    """What answers in the nomenclatures named, in all where none is."""
     first, most = _number("offset", 0), min(_number("maxhits", _FEW, 1), _MOST)
     for unknown in ("parent", "group"):
         if request.args.get(unknown):
             abort(400, f"{unknown} parameter is not supported here")
     if request.args.get("type", "skos:Concept") not in ("skos:Concept", SKOS + "Concept"):
         return []
-    if query.rstrip().endswith("*"):
-        wanted = min(first + most, 10 * _MOST)
-        return list(index.suggest(query.replace("*", " "), nomenclature=nomenclature, limit=wanted)[first:])
-    words = query.replace("*", " ")
-    return list(index.search(words, nomenclature=nomenclature, limit=most, offset=min(first, 10**6)).hits)
+    words, asterisk, more = query.strip().partition("*")
+    if more:
+        abort(400, "query parameter: * is understood at its end only")
+    only = names[0] if len(names) == 1 else None
+    # The index searches one nomenclature or all: among several, the page is cut once the others are out.
+    begin, reach = (0, 10 * _MOST) if len(names) > 1 else (first, most)
+    if asterisk:
+        hits = index.suggest(words, nomenclature=only, limit=min(begin + reach, 10 * _MOST))[begin:]
+    else:
+        hits = index.search(words, nomenclature=only, limit=reach, offset=min(begin, 10**6)).hits
+    if len(names) > 1:
+        hits = tuple(hit for hit in hits if hit.document.nomenclature in names)[first : first + most]
+    return list(hits)
 
 
 def _found(vocabulary: _Vocabulary | None, hits: list[Hit]) -> Response:
@@ -547,3 +556,9 @@ def statistics(name: str) -> Response:
     }
     context = {"label": "rdfs:label", "count": "onki:count", "class": {"@id": "onki:class", "@type": "@id"}}
     return _answered(found, context, id=name, title=found.label(found.heading.title, name), concepts=counted)
+
+
+@blueprint.get("/<name>/<path:rest>")
+def others(name: str, rest: str) -> Response:
+    """Say that a read of a vocabulary is none of those that there are here, and where mappings are."""
+    abort(404, f"{rest[:100]} is not offered here; mappings are at /api/v1/crosswalks and /api/v1/translate")

@@ -86,9 +86,12 @@ def read(data: bytes, nomenclature: Nomenclature, limits: Limits = REQUEST_LIMIT
     if (found.namespace, found.name) != (NAMESPACE, "CodeList"):
         accepted = f"gc:CodeList, dans l'espace de noms {NAMESPACE}"
         raise _refused("l'élément racine n'est pas une liste de codes genericode", found, found.name, accepted)
-    columns = {
-        column.attributes.get("Id", ""): column.text_of("ShortName") for column in found.each("ColumnSet", "Column")
-    }
+    # A column may also be named by reference to another file (ColumnRef): it has its place, but no name here.
+    columns = {}
+    for column in (child for table in found.each("ColumnSet") for child in table.children):
+        name = column.attributes.get("Id", "")
+        if column.name in ("Column", "ColumnRef"):
+            columns[name] = (column.text_of("ShortName") or name) if column.name == "Column" else ""
     if not {"code", "libelle"} <= {*columns.values()}:
         columns = _columns_of_others(found, columns)
     table = next(found.each("ColumnSet"), found)
@@ -102,11 +105,13 @@ def _columns_of_others(found: Element, columns: dict[str, str]) -> dict[str, str
     if not key:
         accepted = "un Key d'une seule colonne du ColumnSet"
         raise _refused("aucune clé ne désigne la colonne des codes", found, ", ".join(columns.values()), accepted)
+    if not columns[key]:
+        raise _refused("la clé désigne une colonne décrite dans un autre fichier", found, key, "un Column du ColumnSet")
     chosen = {key: "code"}
     for name, known in (("libelle", _LABELS), ("definition", _DEFINITIONS)):
         for column, short in columns.items():
             words = {column.lower(), short.strip().lower()}
-            if column not in chosen and name not in chosen.values() and words & {*known}:
+            if short and column not in chosen and name not in chosen.values() and words & {*known}:
                 chosen[column] = name
     # Columns that stay as they are were named: what is not chosen is not read.
     return {column: chosen.get(column, "") for column in columns}

@@ -17,7 +17,19 @@ from typing import Any
 from registry import rules, sandbox
 from registry.errors import Invalid, Problem
 from registry.formats.skos import short_or_iri
-from registry.formats.skos_scope import DOWNWARDS, NO_CHOICE, RELATED, SKOSXL, UPWARDS, Choices, Node, Scope
+from registry.formats.skos_scope import (
+    DOWNWARDS,
+    DOWNWARDS_AT_LAST,
+    ISO_THES,
+    NO_CHOICE,
+    RELATED,
+    SKOSXL,
+    UPWARDS,
+    UPWARDS_AT_LAST,
+    Choices,
+    Node,
+    Scope,
+)
 from registry.model import (
     SKOS,
     TEXT_PROPERTIES,
@@ -37,7 +49,16 @@ from registry.signing import DCT, LINEAGE_TYPES, OWL, RDF, SCHEMA
 UNDETERMINED = "und"
 """BCP 47's tag for an unknown language: stands in for the one that is missing while the rest of a file is checked."""
 
+_HOLDS_MEMBERS = (SKOS + "member", SKOS + "memberList", ISO_THES + "subGroup", RDF + "first", RDF + "rest")
 _MARKUP = (RDF + "HTML", RDF + "XMLLiteral")
+_STATUS = "http://publications.europa.eu/ontology/euvoc#status"
+_NO_LONGER = ("/DEPRECATED", "/RETIRED")
+"""How the statuses end under which the Publications Office of the European Union keeps what is no longer used."""
+
+_PARTS = {XKOS + "inclusionNote": (XKOS + "coreContentNote", XKOS + "additionalContentNote")}
+"""Notes that are others' own kinds of one of ours."""
+
+_TEXTS_OF_NOTES = (RDF + "value", XKOS + "plainText")
 _XL_NAMES = ("prefLabel", "altLabel", "hiddenLabel")
 _LABELS = frozenset((SKOSXL + "literalForm", DCT + "title", *(SKOS + name for name in _XL_NAMES)))
 _NOT_CHECKED = ("heading_is_complete", "references_exist")
@@ -69,9 +90,9 @@ def content(
     """Read SKOS statements as a state of the nomenclature.
 
     Concepts are known by their type, by a subclass of it that the file declares, or by what only concepts have. A code
-    is the notation, else the last segment of the IRI. SKOS-XL labels count as plain ones (SKOS Reference S55 to S57);
-    nested collections are flattened; narrower is read as broader the other way; top concepts need not be said. Of a
-    scheme that is not our own, blanks around texts go, and texts become NFC.
+    is the notation, else the last segment of the IRI, or dct:identifier where that is no code. SKOS-XL labels count as
+    plain ones (SKOS Reference S55 to S57); nested collections are flattened; narrower is read as broader the other way;
+    top concepts need not be said. Of a scheme that is not our own, blanks around texts go, and texts become NFC.
 
     :raises TooLarge: if what it says of many things at once comes to more than a file of its size may.
     :raises Invalid: naming the IRI of each thing that can't be read, what would be accepted, and beside it each error
@@ -106,7 +127,9 @@ class _Reader(Scope):
     """SKOS statements being read as one nomenclature: what they give, and where they are wrong."""
 
     def content(self) -> Content:
+        self._refuse_texts_for_addresses()
         above = self._pairs(UPWARDS, DOWNWARDS)
+        self._refuse_hierarchy_without_steps(above)
         beside = self._pairs(RELATED, RELATED)
         for code, others in list(beside.items()):
             for other in others:
@@ -123,6 +146,21 @@ class _Reader(Scope):
         links = self._links()
         return Content(concepts, links | self._replacements(links), self._groups(), (), self._heading())
 
+    def _refuse_texts_for_addresses(self) -> None:
+        for iri in (*self.code_of, *sorted(self.collections)):
+            for predicate, text in self.nodes[iri].texts_for_addresses():
+                accepted = "l'adresse (IRI) de ce qui est désigné, entre < et >"
+                self.refuse(iri, f"{short_or_iri(predicate)} donné comme un texte", text[:80], accepted)
+
+    def _refuse_hierarchy_without_steps(self, above: dict[str, set[str]]) -> None:
+        """Refuse what is below something by a transitive relation alone: of what it is directly below is not said."""
+        for iri, code in self.code_of.items():
+            for predicate, target in self.nodes[iri].relations():
+                below = {UPWARDS_AT_LAST: code, DOWNWARDS_AT_LAST: self.code_of.get(target, "")}.get(predicate)
+                if below and target in self.code_of and below not in above:
+                    accepted = "skos:broader vers le concept immédiatement plus large"
+                    self.refuse(iri, f"{short_or_iri(predicate)} sans skos:broader", target, accepted)
+
     def _concept(self, iri: str, code: str) -> Concept:
         node = self.nodes[iri]
         values: dict[str, Any] = {item.name: self._values(iri, item) for item in TEXT_PROPERTIES}
@@ -130,9 +168,10 @@ class _Reader(Scope):
         deprecated = {literal.text.strip().lower() for literal in node.literals(OWL + "deprecated")}
         for text in sorted(deprecated - {"true", "1", "false", "0"}):
             self.refuse(iri, "owl:deprecated illisible", text[:80], "true ou false")
+        is_deprecated = deprecated & {"true", "1"} or any(one.endswith(_NO_LONGER) for one in node.iris(_STATUS))
         return Concept(
             code=code,
-            status="deprecated" if deprecated & {"true", "1"} else "active",
+            status="deprecated" if is_deprecated else "active",
             legal_basis=tuple(sorted({literal.text for literal in node.literals(DCT + "source")})),
             valid_from=self._day(iri, SCHEMA + "startDate"),
             valid_until=self._day(iri, SCHEMA + "endDate"),
@@ -141,23 +180,25 @@ class _Reader(Scope):
 
     def _values(self, iri: str, item: TextProperty) -> Texts:
         """The texts of a property, those of SKOS-XL labels and of notes that are nodes of their own included."""
-        found = [*self._texts(iri, item.iri)]
+        names = (item.iri, *_PARTS.get(item.iri, ()))
+        found = [pair for name in names for pair in self._texts(iri, name)]
         node = self.nodes[iri]
         is_label = item.key in _XL_NAMES
         targets = (
             node.iris(SKOSXL + item.key)
             if is_label
-            else [target for target in node.iris(item.iri) if target in self.nodes]
+            else [target for target in node.iris(*names) if target in self.nodes]
         )
         for target in targets:
             self.spend(len(self.nodes.get(target, ())))
-            more = self._texts(target, SKOSXL + "literalForm" if is_label else RDF + "value")
+            held = (SKOSXL + "literalForm",) if is_label else _TEXTS_OF_NOTES
+            more = next((some for name in held if (some := self._texts(target, name))), ())
             if not more:
                 name = f"skosxl:{item.key}" if is_label else short_or_iri(item.iri)
-                accepted = "skosxl:literalForm" if is_label else "rdf:value"
+                accepted = " ou ".join(map(short_or_iri, held))
                 self.refuse(iri, f"{name} sans texte", target, f"un {accepted} dans le fichier")
             found += more
-        return texts(found) if targets else tuple(found)
+        return texts(found) if targets or len(names) > 1 else tuple(found)
 
     def _texts(self, iri: str, predicate: str) -> Texts:
         node = self.nodes.get(iri)
@@ -214,10 +255,11 @@ class _Reader(Scope):
         if self.choices.inside_only:
             return
         place = "d'une autre nomenclature" if target in self.schemes_of else "absent"
+        what = "une collection" if target in self.collections else f"un concept {place}"
         accepted = (
             "un concept de la nomenclature dans le fichier, ou l'option inside-only, qui laisse ces relations de côté"
         )
-        self.refuse(iri, f"{short_or_iri(predicate)} vers un concept {place}", target, accepted)
+        self.refuse(iri, f"{short_or_iri(predicate)} vers {what}", target, accepted)
 
     def _links(self) -> frozenset[Link]:
         kinds = {iri: kind for kind, iri in LINEAGE_TYPES.items()}
@@ -315,7 +357,7 @@ class _Reader(Scope):
             elif node is None or iri in self.schemes_of:
                 outside.append(iri)
             else:
-                stack.extend(node.iris(SKOS + "member", SKOS + "memberList", RDF + "first", RDF + "rest"))
+                stack.extend(node.iris(*_HOLDS_MEMBERS))
         others = [iri for iri in outside if iri in self.schemes_of]
         if not self.choices.inside_only and (found or len(others) < len(outside)):
             for iri in sorted(outside):

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from registry import sandbox
 from registry.errors import Problem, TooLarge
 from registry.model import SKOS, WIDEST_CODE, Nomenclature
-from registry.signing import RDF
+from registry.signing import DCT, RDF
 
 SKOSXL = "http://www.w3.org/2008/05/skos-xl#"
 ISO_THES = "http://purl.org/iso25964/skos-thes#"
@@ -24,7 +24,14 @@ _KINDS = ("Generic", "Partitive", "Instantial")
 UPWARDS = (SKOS + "broader", *(f"{ISO_THES}broader{kind}" for kind in _KINDS))
 DOWNWARDS = (SKOS + "narrower", *(f"{ISO_THES}narrower{kind}" for kind in _KINDS))
 RELATED = (SKOS + "related",)
-_RELATIONS = frozenset((*UPWARDS, *DOWNWARDS, *RELATED))
+UPWARDS_AT_LAST, DOWNWARDS_AT_LAST = SKOS + "broaderTransitive", SKOS + "narrowerTransitive"
+_RELATIONS = frozenset((*UPWARDS, *DOWNWARDS, *RELATED, UPWARDS_AT_LAST, DOWNWARDS_AT_LAST))
+_LEADS_SOMEWHERE = _RELATIONS | {
+    *(SKOS + name for name in ("inScheme", "topConceptOf", "member")),
+    *(SKOSXL + name for name in ("prefLabel", "altLabel", "hiddenLabel")),
+    *(DCT + name for name in ("isReplacedBy", "replaces")),
+}
+_IDENTIFIERS = (DCT + "identifier", "http://purl.org/dc/elements/1.1/identifier")
 _MOST_NAMED = 20
 _AT_LEAST, _A_STATEMENT = 50_000, 10
 """What may be made of a file: so much, and so much more for each of its statements."""
@@ -78,7 +85,19 @@ class Node:
 
     def relations(self) -> Iterator[tuple[str, str]]:
         """The statements that relate it to another concept."""
-        return ((predicate, value) for predicate, value in self._pairs() if predicate in _RELATIONS)
+        return (
+            (predicate, value)
+            for predicate, value in self._pairs()
+            if predicate in _RELATIONS and isinstance(value, str)
+        )
+
+    def texts_for_addresses(self) -> Iterator[tuple[str, str]]:
+        """The statements that have a text where only an address leads to something."""
+        return (
+            (predicate, value.text)
+            for predicate, value in self._pairs()
+            if predicate in _LEADS_SOMEWHERE and not isinstance(value, str)
+        )
 
     def _pairs(self) -> Iterator[tuple[str, Any]]:
         statements = iter(self._statements)
@@ -257,14 +276,22 @@ class Scope:
         return code_of
 
     def _code(self, iri: str, what: str) -> str:
-        """The notation, else the last segment of the IRI; of several notations the IRI's own, then a plain one."""
+        """The notation, else the last segment of the IRI, or the identifier where that is no code.
+
+        Of several notations it is the IRI's own, then a plain one.
+        """
         inside = iri.removeprefix(self.scheme + "/")
         last = inside if WIDEST_CODE.fullmatch(inside) else re.split("[/#:]", iri.rstrip("/#"))[-1]
         is_asked = self.choices.codes == "notation" or iri.startswith("_:")
         literals = self.nodes[iri].literals(SKOS + "notation") if is_asked else []
         notations = [
-            literal.text.strip() for literal in sorted(literals, key=lambda one: (one.datatype, one.language, one.text))
+            text
+            for literal in sorted(literals, key=lambda one: (one.datatype, one.language, one.text))
+            if (text := literal.text.strip())
         ]
+        if not notations and (iri.startswith("_:") or not WIDEST_CODE.fullmatch(last)):
+            told = {literal.text.strip() for name in _IDENTIFIERS for literal in self.nodes[iri].literals(name)}
+            notations = [*told] if len(told) == 1 else []
         if iri.startswith("_:") and not notations:
             self.refuse(iri, f"{what} sans adresse ni notation", self._name(iri), "une adresse (IRI) ou skos:notation")
         return last if last in notations or not notations else notations[0]
