@@ -458,7 +458,7 @@ def _problems_of(found: Change) -> dict[str, Any]:
 def _refused_file(data: bytes, imported: Imported, status: int) -> Response:
     """The file again, with the reasons beside the rows that are refused: what is mended there is sent as it is."""
     body, media_type, extension = importing.refused_file(data, imported, whole=True)
-    response = Response(body, status, mimetype=media_type)
+    response = Response(body, status, content_type=media_type)
     response.headers["Content-Disposition"] = f'attachment; filename="lignes-refusees.{extension}"'
     return response
 

@@ -362,6 +362,9 @@ def carry(name: ListName, nomenclature: str, release: str | None, revision: int 
 
 
 def _review_lines(found: Review) -> Iterator[str]:
+    if found.release == found.to:
+        yield f"déjà sur {found.nomenclature}@{found.to} : rien à reprendre"
+        return
     counts = found.counts()
     told = ", ".join(f"{word} {counts[action]}" for action, word in ACTIONS.items())
     yield f"{found.nomenclature}, de {found.release} à {found.to} : {told} ; codes à décider {counts['codes']}"

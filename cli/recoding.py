@@ -22,9 +22,23 @@ _WRITTEN: dict[str, Callable[[Report], str]] = {
 """The report as a file, by the ending of its name."""
 
 
+def _one_column(_context: click.Context, _parameter: click.Parameter, columns: tuple[str, ...]) -> str:
+    """The column, where one is named; the last of several would otherwise be taken without a word."""
+    if len(columns) != 1:
+        raise click.BadParameter("one at a time; recode the file that comes out for the next one")
+    return columns[0]
+
+
 @click.command()
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--column", required=True, metavar="C", help="The column that holds the codes.")
+@click.option(
+    "--column",
+    required=True,
+    multiple=True,
+    callback=_one_column,
+    metavar="C",
+    help="The column that holds the codes; for several, recode what came out again, column by column.",
+)
 @click.option("--from", "source", required=True, metavar="END", help="What the codes are of: ORG/LIST[@E] or N@V.")
 @click.option("--to", "target", required=True, metavar="END", help="What they become: N[@V] or ORG/LIST.")
 @click.option(
@@ -66,12 +80,15 @@ _WRITTEN: dict[str, Callable[[Report], str]] = {
 def recode(data: Path, out: Path, report: Path | None, **asked: Any) -> None:
     """Turn the codes of a data file into those of another list, in a new file beside it.
 
-    DATA is CSV (UTF-8 or cp1252; semicolon, comma or tab; gzip too), Parquet or XLSX; OUT is of the same format, with
-    the same rows and columns and, for the codes in column C, the columns C_<nomenclature>, C_label, C_release,
-    C_relation and C_status. The report says what became of every row.
+    DATA is CSV (UTF-8, cp1252 or UTF-16 with its mark; semicolon, comma or tab; gzip too), Parquet or XLSX (ODS and
+    XLS too, written as XLSX); OUT is of the same format, with the same rows and columns and, for the codes in column
+    C, the columns C_<nomenclature>, C_label, C_release, C_relation and C_status. The report says what became of
+    every row.
     """
     if report is not None and report.suffix.lower() not in _WRITTEN:
         raise click.BadParameter(f"accepted are names that end in {', '.join(_WRITTEN)}", param_hint="--report")
+    if report is not None and report.resolve() in (data.resolve(), out.resolve()):
+        raise click.BadParameter("it would take the place of the data", param_hint="--report")
     at = asked.pop("at")
     plan = recoding.Plan(**asked, **({"at": at} if at else {}))
     found = recoding.recode(current.store(), plan, data, out, progress=_Progress())

@@ -243,13 +243,16 @@ class Recognised(NamedTuple):
     absent: tuple[str, ...]
 
 
-def recognise(headers: Sequence[str], named: Mapping[str, str]) -> Recognised:
+def recognise(headers: Sequence[str], named: Mapping[str, str], *, relation: int | None = None) -> Recognised:
     """Say which header is which role; ``named`` gives the headers that the sender named, by role.
 
-    A role named with an empty header is not looked for.
+    A role named with an empty header is not looked for. ``relation`` is the place of the column that tells by its
+    cells that it is the relation, whatever its header may mean besides.
     """
     keys = [_key(header) for header in headers]
     places, absent = _named(headers, keys, named)
+    if relation is not None:
+        places["relation"] = relation
     passed_over = {_key(REASON), _key(ACCEPTED)}
     free = {place for place, name in enumerate(keys) if name not in passed_over} - set(places.values())
     doubtful: dict[str, tuple[str, ...]] = {}
@@ -287,6 +290,24 @@ def _named(
         elif wanted.strip():
             absent.append(wanted)
     return places, tuple(absent)
+
+
+def relation_by_cells(recognised: Recognised, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
+    """The one column of which half of the filled cells or more say relations, where no header says that it is one.
+
+    ``Correspondance`` or ``Type`` may be the relation, the target or anything else: what stands below tells.
+    """
+    told = {place for role, place in recognised.places.items() if role in CODE_ROLES}
+    found = []
+    for place, header in enumerate(headers):
+        if not header or place in told:
+            continue
+        filled = [word for row in rows if place < len(row) and (word := row[place].strip())]
+        said = [relation_of(word.removeprefix("skos:")) for word in filled]
+        # Words for no equivalent, or for what is to be reviewed, are said of targets and states as well.
+        if any(word in RELATIONS and word != "noMatch" for word in said) and 2 * sum(map(bool, said)) >= len(filled):
+            found.append(place)
+    return found[0] if len(found) == 1 else None
 
 
 def essential(role: str) -> bool:

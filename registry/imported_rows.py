@@ -34,6 +34,7 @@ LONGEST_CELL = NOTE_LENGTH
 """The most characters of a cell: no code, label or note of a list is longer."""
 
 _CELL = "cell_is_acceptable"
+_NO_CODE = "code absent"
 _YES = frozenset(map(analysis.key, ("oui", "x", "vrai", "true", "1", "yes", "o")))
 _NO = frozenset(map(analysis.key, ("non", "faux", "false", "0", "no", "n")))
 _TEXTS = frozenset({"label", "note", "comment", "author", "reviewer", "target_label"})
@@ -71,12 +72,20 @@ ONLY_NOT_EXACT = (
     "ligne qui ne nie qu'une correspondance exacte, passée",
     "lignes qui ne nient qu'une correspondance exacte, passées",
 )
-_UNLABELLED = ("code sans libellé, dont le code en tient lieu", "codes sans libellé, dont le code en tient lieu")
+_HEADERS_AGAIN = ("ligne d'en-tête répétée, passée", "lignes d'en-tête répétées, passées")
+_AS_TEXT = (
+    'cellule écrite ="…" pour un tableur, dont le texte seul est lu',
+    'cellules écrites ="…" pour un tableur, dont le texte seul est lu',
+)
 _EXAMPLES = 5
 """How many codes a remark about codes names at most."""
 
 _SCIENTIFIC = re.compile(r"\d([.,]\d+)?E[+-]?\d+", re.IGNORECASE)
 """How a spreadsheet writes a long number that it took a code for."""
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:]+)?|\d{1,2}/\d{1,2}/\d{4}")
+_TEXT_FOR_EXCEL = re.compile(r'="([^"]*)"')
+"""How a CSV file has a spreadsheet keep a code's zeros."""
 
 
 class Refuse(Protocol):
@@ -133,6 +142,10 @@ class Rows:
             unnamed = [cell for cell, header in zip(cells, found.layout.headers, strict=False) if not header and cell]
             if beyond or unnamed:
                 self.count[_NAMELESS] += len(beyond) + len(unnamed)
+            if places["code"] < len(cells) and cells[places["code"]] == self.headers["code"]:
+                # A header of two merged lines, or of each page that was printed.
+                self.count[_HEADERS_AGAIN] += 1
+                continue
             row: dict[str, str] = {}
             refuse = self.refuser(sheet, line, row)
             for role, place in places.items():
@@ -152,7 +165,9 @@ class Rows:
             header = self.headers.get(role, HEADERS[role])
             found = Refusal(sheet, line, header, row.get(role, "")[:300], rule, message, accepted)
             # A code is looked at as a code of the list, then as that of a mapping.
-            if not any(other[:3] == found[:3] and other.message == message for other in self.refusals[-10:]):
+            before = [other for other in self.refusals[-10:] if other[:3] == found[:3]]
+            # What can't be read is not absent as well.
+            if not any(other.message == message for other in before) and not (before and message == _NO_CODE):
                 self.refusals.append(found)
 
         return refuse
@@ -163,7 +178,7 @@ class Rows:
         refuse = self.refuser(sheet, line, cells)
         row = {role: self._tidied(role, cell) for role, cell in cells.items()}
         if not row["code"]:
-            refuse("code", "code absent", "un code sur chaque ligne ; un total ou un titre s'ôte du fichier")
+            refuse("code", _NO_CODE, "un code sur chaque ligne ; un total ou un titre s'ôte du fichier")
         else:
             code = local_code_from({role: row.get(role, "") for role in CODE_ROLES}, refuse)
             merged = self._merged(code, line, refuse, given=bool(row.get("label")))
@@ -181,6 +196,9 @@ class Rows:
         text = cell.strip()
         if text != cell:
             self.count[_BLANKS] += 1
+        if match := _TEXT_FOR_EXCEL.fullmatch(text):
+            self.count[_AS_TEXT] += 1
+            text = match[1].strip()
         if role in _TEXTS:
             plain = unicodedata.normalize("NFC", _INVISIBLE.sub("", _LINE_BREAKS.sub(" ", text))).strip()
             if plain != text:
@@ -202,7 +220,7 @@ class Rows:
             return None, ""
         if target and not relation:
             if not self._relation:
-                accepted = f"{', '.join(RELATION_WORDS.values())} ; ou --relation pour toutes les lignes sans relation"
+                accepted = f"{', '.join(RELATION_WORDS.values())} ; ou une même relation pour toutes (--relation)"
                 refuse("relation", "la relation n'est pas dite", accepted)
                 return None, ""
             relation = self._relation
@@ -215,6 +233,11 @@ class Rows:
         if target and self.targets is not None and target not in self.targets:
             message, accepted = "concept absent de la version visée", "un code de la version visée"
             refuse("target_code", message, accepted, "target_exists")
+            return None, ""
+        if relation in RELATIONS and relation != "noMatch" and not target:
+            refuse(
+                "target_code", "une relation sans cible", "un code de concept, ou « sans équivalent » comme relation"
+            )
             return None, ""
         justification = row.get("justification", "")
         known = {name.partition(":")[2].lower(): name for name in JUSTIFICATIONS}
@@ -246,7 +269,7 @@ class Rows:
             self.count[_STATES_OF_ITS_OWN] += bool(status)
             return "", "", ""
         if status and not state:
-            accepted = f'{", ".join(STATE_WORDS.values())} ; ou --column status="" pour ne pas lire la colonne'
+            accepted = f'{", ".join(STATE_WORDS.values())} ; ou cette colonne non lue (--column status="")'
             refuse("status", "statut inconnu", accepted)
         word = "" if WIDEST_CODE.fullmatch(target) else relation_of(target)
         if word in ("noMatch", UNREVIEWED):
@@ -309,20 +332,36 @@ class Rows:
 
     def _doubt_codes(self) -> None:
         """Remark on codes that a spreadsheet may have altered before they came here: they stay as they are."""
-        if "label" in self.headers:
-            self.count[_UNLABELLED] += sum(not given for _, _, given in self._codes.values())
-        twins: dict[str, list[str]] = {}
-        for code in self._codes:
+        codes = list(self._codes)
+        by_number: dict[str, list[str]] = {}
+        by_letters: dict[str, list[str]] = {}
+        for code in codes:
+            by_letters.setdefault("".join(code.split()).casefold(), []).append(code)
             if code.isdecimal():
-                twins.setdefault(code.lstrip("0"), []).append(code)
-        pairs = [" et ".join(sorted(codes)) for codes in twins.values() if len(codes) > 1]
-        if pairs:
-            message = "codes qui ne diffèrent que par des zéros en tête, peut-être ôtés par un tableur"
-            self.remarks.append(f"{message} : {_some(pairs)}")
-        rounded = [code for code in self._codes if _SCIENTIFIC.fullmatch(code)]
-        if rounded:
-            message = "codes qui semblent des nombres abrégés par un tableur, à rétablir dans le fichier"
-            self.remarks.append(f"{message} : {_some(rounded)}")
+                by_number.setdefault(code.lstrip("0"), []).append(code)
+        bare = [code for code, _, given in self._codes.values() if not given] if "label" in self.headers else []
+        for message, found in (
+            ("codes qui ne diffèrent que par des zéros en tête, peut-être ôtés par un tableur", _twins(by_number)),
+            ("codes qui ne diffèrent que par la casse ou des espaces", _twins(by_letters)),
+            (
+                "codes qui semblent des nombres abrégés par un tableur, à rétablir dans le fichier",
+                [code for code in codes if _SCIENTIFIC.fullmatch(code)],
+            ),
+            (
+                "codes qui semblent des dates faites par un tableur, à rétablir dans le fichier",
+                [code for code in codes if _DATE.fullmatch(code)],
+            ),
+            (
+                "codes précédés d'une apostrophe, gardée comme le reste",
+                [code for code in codes if code.startswith("'")],
+            ),
+            (
+                "codes sans libellé, dont le code en tient lieu ; un total ou une note s'ôte du fichier",
+                [code.code for code in bare],
+            ),
+        ):
+            if found:
+                self.remarks.append(f"{message} : {_some(found)}")
 
     def imported(self, format: str, found: Found | None, nomenclature: str = "", release: str = "") -> Imported:
         """What was read, whole.
@@ -360,6 +399,11 @@ class Rows:
             tuple(sorted(self._target_labels.items())),
             found.layout if found else Layout(),
         )
+
+
+def _twins(alike: Table[str, Sequence[str]]) -> list[str]:
+    """The codes that are alike, group by group."""
+    return [" et ".join(sorted(codes)) for codes in alike.values() if len(codes) > 1]
 
 
 def _some(codes: Sequence[str]) -> str:

@@ -19,7 +19,17 @@ from dataclasses import replace
 from itertools import islice
 from urllib.parse import unquote
 
-from registry.columns import ACCEPTED, HEADERS, REASON, ROLES, Column, essential, recognise
+from registry.columns import (
+    ACCEPTED,
+    HEADERS,
+    REASON,
+    ROLES,
+    Column,
+    Recognised,
+    essential,
+    recognise,
+    relation_by_cells,
+)
 from registry.crosswalks import RELATIONS
 from registry.errors import Invalid, Problem, TooLarge
 from registry.formats import spreadsheet, sssom, tabular
@@ -35,6 +45,7 @@ HEADER_WITHIN = 10
 """The header stands in one of the first lines that hold something; what stands above is a title."""
 
 _WIDEST = 1000
+_DELIMITERS = tabular.DELIMITERS + "|"
 _SSSOM_ROLES = {
     "subject_id": "code",
     "subject_label": "label",
@@ -79,7 +90,8 @@ def read(
     named = dict(columns or {})
     _check_roles(named, relation)
     rows = Rows(relation, nomenclature, targets)
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+    # What begins as a page or as XML is none of these formats, and the reader of workbooks says so best.
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")) or data[:100].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return _read_workbook(data, named, sheet, rows, limits)
     text = tabular.decoded(data)
     if sssom.looks_like(text) or name.lower().endswith(".sssom.tsv"):
@@ -112,11 +124,7 @@ def _read_workbook(data: bytes, named: Table[str, str], sheet: str, rows: Rows, 
             [Problem("workbook_is_readable", "feuille absente", (), "", sheet, ", ".join(by_sheet) or "aucune")]
         )
     tables = [_table(lines, named) for title, lines in by_sheet.items() if sheet in ("", title)]
-    found = _complete(max(tables, key=_worth, default=None), named)
-    below = list(found.lines)
-    if len(below) > limits.rows:
-        raise TooLarge(f"au plus {limits.rows} lignes")
-    found = found._replace(lines=below)
+    found = _complete(max(tables, key=_worth, default=None), named, limits)
     nomenclature = workbook.properties.get(spreadsheet.NOMENCLATURE, "")
     others = [title for title in by_sheet if title != found.layout.sheet]
     if others and not nomenclature:
@@ -138,7 +146,7 @@ def _kind(data: bytes) -> str:
 
 
 def _read_csv(text: str, named: Table[str, str], rows: Rows, limits: Limits) -> Imported:
-    tables = [(_worth(found), delimiter) for delimiter in tabular.DELIMITERS if (found := _top(text, delimiter, named))]
+    tables = [(_worth(found), delimiter) for delimiter in _DELIMITERS if (found := _top(text, delimiter, named))]
     if not tables:
         # Nothing can be read as a table: the reader says why.
         next(tabular.records(text, ";"), None)
@@ -146,13 +154,8 @@ def _read_csv(text: str, named: Table[str, str], rows: Rows, limits: Limits) -> 
     # The first delimiter wins where two are as good.
     delimiter = max(tables, key=lambda table: table[0])[1]
     lines = (Line("", line, cells) for line, cells in tabular.records(text, delimiter))
-    found = _complete(_table(lines, named), named)
-    if len(found.layout.headers) > limits.columns:
-        raise TooLarge(f"{len(found.layout.headers)} colonnes, {limits.columns} au plus")
-    below = list(found.lines)
-    if len(below) > limits.rows:
-        raise TooLarge(f"au plus {limits.rows} lignes")
-    rows.take_all(found._replace(lines=below))
+    found = _complete(_table(lines, named), named, limits)
+    rows.take_all(found)
     return rows.imported("csv", found._replace(layout=found.layout._replace(delimiter=delimiter)))
 
 
@@ -197,15 +200,26 @@ def _worth(found: Found | None) -> tuple[bool, bool, int, int]:
     return (not recognised.absent, has_code, roles, len(list(filter(None, found.layout.headers))))
 
 
-def _complete(found: Found | None, named: Table[str, str]) -> Found:
-    """The table, if nothing that matters is missing or in doubt.
+def _complete(found: Found | None, named: Table[str, str], limits: Limits) -> Found:
+    """The table with all of its lines, if nothing that matters is missing or in doubt.
 
     :raises Invalid: saying what is, and how to name a column.
+    :raises TooLarge: if it has more columns or lines than ``limits`` allow.
     """
     rule = "columns_are_recognised"
     if found is None:
         raise Invalid([Problem(rule, "aucune ligne", (), "", "", "une ligne d'en-tête, puis un code par ligne")])
     layout, recognised = found.layout, found.recognised
+    if len(layout.headers) > limits.columns:
+        raise TooLarge(f"{len(layout.headers)} colonnes, {limits.columns} au plus")
+    below = list(islice(found.lines, limits.rows + 1))
+    if len(below) > limits.rows:
+        raise TooLarge(f"au plus {limits.rows} lignes")
+    if "relation" not in {*recognised.places, *recognised.doubtful, *named}:
+        place = relation_by_cells(recognised, layout.headers, [line.texts() for line in below])
+        if place is not None:
+            recognised = recognise(layout.headers, named, relation=place)
+            _check_target(layout.headers[place], recognised, where=f"ligne {layout.line}")
     where = f"feuille {layout.sheet}, ligne {layout.line}" if layout.sheet else f"ligne {layout.line}"
     there = ", ".join(filter(None, layout.headers))[:1000]
     problems = [Problem(rule, "colonne absente", (), where, name, there) for name in recognised.absent]
@@ -215,11 +229,24 @@ def _complete(found: Found | None, named: Table[str, str]) -> Found:
             accepted = f'--column {role}="{headers[0]}"'
             problems.append(Problem(rule, message, (), where, ", ".join(headers), accepted))
     if "code" not in recognised.places and not problems:
-        accepted = 'une colonne « code », ou --column code="…" avec l\'une des colonnes du fichier'
+        accepted = 'une ligne d\'en-tête avec une colonne « code », ou le nom de celle des codes (--column code="…")'
         problems.append(Problem(rule, "la colonne des codes n'est pas reconnue", (), where, there, accepted))
     if problems:
         raise Invalid(problems)
-    return found
+    return found._replace(recognised=recognised, lines=below)
+
+
+def _check_target(relation: str, recognised: Recognised, *, where: str) -> None:
+    """Do nothing if a column has what relations lead to.
+
+    :raises Invalid: naming a column that may.
+    """
+    if "target_code" in {*recognised.places, *recognised.doubtful} or not recognised.unused:
+        return
+    message = f"« {relation} » dit des relations, et aucune colonne n'est reconnue pour leurs cibles"
+    accepted = f'--column target_code="{recognised.unused[-1]}"'
+    there = ", ".join(recognised.unused)[:1000]
+    raise Invalid([Problem("columns_are_recognised", message, (), where, there, accepted)])
 
 
 def _read_sssom(data: bytes, rows: Rows, limits: Limits) -> Imported:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterable, Iterator
@@ -10,8 +11,6 @@ from registry.columns import ACCEPTED, REASON
 from registry.formats import opendocument, spreadsheet, tabular
 from registry.imported import Imported, Line, Refusal
 from registry.sandbox import REQUEST_LIMITS, Limits
-
-_CSV = ("text/csv", "csv")
 
 
 def refused_file(
@@ -48,8 +47,12 @@ def refused_file(
         return opendocument.write(lines(), layout.sheet), opendocument.MEDIA_TYPE, "ods"
     if imported.format == "sssom":
         head = b"".join(line + b"\n" for line in data.split(b"\n")[: layout.line - 1])
-        return head + _csv(lines(), data, "\t"), "text/tab-separated-values", "sssom.tsv"
-    return _csv(lines(), data, layout.delimiter), *_CSV
+        body, encoding = _csv(lines(), data, "\t")
+        return head + body, f"text/tab-separated-values; charset={encoding}", "sssom.tsv"
+    # The reasons bring accents into a file that may have none: without a mark, a spreadsheet would not show them.
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) or data.isascii() else b""
+    body, encoding = _csv(lines(), data, layout.delimiter)
+    return mark + body, f"text/csv; charset={encoding}", "csv"
 
 
 def _lines(data: bytes, imported: Imported, limits: Limits) -> Iterator[Line]:
@@ -64,8 +67,8 @@ def _lines(data: bytes, imported: Imported, limits: Limits) -> Iterator[Line]:
         yield Line("", line + above, cells)
 
 
-def _csv(lines: Iterable[list[str]], data: bytes, delimiter: str) -> bytes:
-    """Rows in the dialect of a file: its encoding, byte order mark and line ends."""
+def _csv(lines: Iterable[list[str]], data: bytes, delimiter: str) -> tuple[bytes, str]:
+    """Rows in the dialect of a file, with its line ends; and its encoding."""
     encoding = "utf-8"
     try:
         data.decode()
@@ -75,5 +78,4 @@ def _csv(lines: Iterable[list[str]], data: bytes, delimiter: str) -> bytes:
     text = tabular.decoded(data)
     ends = "\r\n" if "\r\n" in text else "\n" if "\n" in text else "\r"
     csv.writer(buffer, delimiter=delimiter, lineterminator=ends).writerows(lines)
-    mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
-    return mark + buffer.getvalue().encode(encoding, errors="replace")
+    return buffer.getvalue().encode(encoding, errors="replace"), encoding.replace("cp", "windows-")

@@ -106,25 +106,29 @@ def carry(
 ) -> tuple[DraftEdition, Review]:
     """Put a crosswalk on another release: its draft if it has one, else a new one beside its last edition.
 
-    What holds there stays; the review list says of the rest what is left, and nothing is decided in its place.
+    What holds there stays; the review list says of the rest what is left, and nothing is decided in its place. A draft
+    that is on that release already stays as it is, at its revision.
 
     :raises NotFound: if there is neither draft nor edition, or no such release.
     :raises Stale: if the draft is at another revision.
     """
-    with writing(store, name, actor) as act:
+    with may_write(store, name, actor), store.at_once():
         before, rows = _begun(store, name, revision)
         holding = [(code, item.mapping) for code, items in rows for item in items if not item.stale_from]
         review = _review(store, name.nomenclature, before.release, release, holding)
+        if before.revision and before.release == release:
+            return before, review
         stale = review.stale_codes
         mappings = [
             item._replace(stale_from=_stale_from(item, code.code in stale, before.release, release))
             for code, items in rows
             for item in items
         ]
-        after = store.put_draft_edition(
-            replace(before, release=release), codes=[code for code, _ in rows], mappings=mappings
-        )
-        return kept(act, before, after), review
+        with writing(store, name, actor) as act:
+            after = store.put_draft_edition(
+                replace(before, release=release), codes=[code for code, _ in rows], mappings=mappings
+            )
+            return kept(act, before, after), review
 
 
 def accept_successors(

@@ -201,6 +201,7 @@ def test_a_referent_goes_from_the_own_file_to_a_published_edition_and_over_to_th
     assert "N'est plus aidée." in text_of(review)
     carried = sent(referent, f"{TABLE}/a-revoir", review)
     assert (carried.status_code, carried.headers["Location"]) == (303, PROJECT)
+    assert "Un projet vise déjà cette version" in text_of(referent.get(f"{TABLE}/a-revoir"))
     again = referent.get(PROJECT)
     assert "En version 1.0 : équivalent exact : A Aide ménagère" in text_of(again)
     assert "successeur de A, d’après la filiation" in text_of(again)
@@ -442,13 +443,14 @@ def test_a_file_is_recoded_on_the_page_as_on_the_terminal_and_nothing_of_it_is_k
 
     _, columns, preview, file, page = recoded(mapped.test_client(), raw, **ASKED)
 
-    assert "Les 5 premières lignes de données.csv" in text_of(columns)
+    assert "5 premières lignes de données.csv" in text_of(columns)
     assert '<option value="code aide" selected>' in columns.text
     assert "5 lignes lues. Le recodage n’est pas réversible" in text_of(preview)
     assert "équivalent exact exact 1 1 007" in text_of(preview).replace("Lignes : ", "").replace(
         "Codes : ", ""
     ).replace("Par exemple : ", "")
     assert 'attachment; filename="recodage.csv"' in file.headers["Content-Disposition"]
+    assert file.headers["Content-Type"] == "text/csv; charset=windows-1252"
     rows = [
         list(csv.reader(io.StringIO(data.decode("cp1252")), delimiter=";")) for data in (file.data, target.read_bytes())
     ]
@@ -524,9 +526,10 @@ def test_whatever_is_wrong_with_a_recoding_is_told_beside_its_field(mapped: Flas
         if answer.status_code != 422 or f'id="recodage-{name}-erreur"' not in answer.text:
             wrong.append((typed, name, answer.status_code))
     unreadable = [
-        sent(client, "/recodage", first, fichier=a_file(data), faire="lire") for data in (b"a\0b", "", "a;b\n1\n")
+        sent(client, "/recodage", first, fichier=a_file(data), faire="lire")
+        for data in (b"a\0b", "", "a;b\n1\n", b"PAR1")
     ]
 
     assert wrong == []
-    assert [answer.status_code for answer in unreadable] == [422] * 3
+    assert [answer.status_code for answer in unreadable] == [422] * 4
     assert all('id="recodage-fichier-erreur"' in answer.text for answer in unreadable)

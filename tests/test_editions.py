@@ -189,7 +189,12 @@ def test_a_department_brings_its_workbook_through_the_terminal_to_an_edition_and
     # Another release: what it touches is told, carried, and nothing moves by itself.
     review = answer(run("crosswalk", "review", *place, "--release", "0.27", "--json"))
     carried = answer(run("crosswalk", "carry", *place, "--release", "0.27", "--json"))
+    again = run("crosswalk", "carry", *place, "--release", "0.27")
     waiting = answer(run("crosswalk", "review", *place, "--draft", "--json"))
+    assert f"révision {carried['draft']['revision']} " in again.stdout
+    assert "déjà sur data-inclusion-thematiques@0.27 : rien à reprendre" in again.stdout
+    absent = run("crosswalk", "export", "dep-71/prestations@9", place[1])
+    assert "tables : dep-71/prestations@1 → data-inclusion-thematiques@1.0, " in absent.stderr
     assert review["reviews"] == [carried["review"]]
     assert carried["review"]["counts"]["codes"] == carried["draft"]["coverage"]["codes"]["unreviewed"] > 0
     assert {item["code"] for item in waiting["items"]} <= {item["code"] for item in review["items"]}

@@ -156,6 +156,29 @@ def test_relations_are_read_in_french_in_skos_and_as_signs() -> None:
     assert [mapping.relation for mapping in found.mappings] == [*meant, "broadMatch"]
 
 
+@pytest.mark.parametrize("header", ["Correspondance", "Lien", "Type"])
+@pytest.mark.parametrize("target", ["Code socle", "Concept"])
+def test_a_column_of_words_for_relations_is_the_relation_whatever_its_header(header: str, target: str) -> None:
+    words = ["", "", "", "sans équivalent", *["exacte"] * 6, "plus étroite", ">", "skos:broadMatch", "bof"]
+    lines = [f"{n};un;{'A' if n > 3 else ''};{word}" for n, word in enumerate(words)]
+
+    found = read(rows(*lines, header=f"code;libellé;{target};{header}"))
+    not_read = read(rows("1;un;A;exacte", header=f"code;libellé;code socle;{header}"), columns={"relation": ""})
+
+    assert [(one.role, one.header) for one in found.columns][2:] == [("relation", header), ("target_code", target)]
+    assert {one.local_code: one.relation for one in found.mappings} == {
+        "3": "noMatch",
+        **{str(n): "exactMatch" for n in range(4, 10)},
+        "10": "narrowMatch",
+        "11": "narrowMatch",
+        "12": "broadMatch",
+    }
+    assert [(one.line, one.column, one.value, one.message) for one in found.refusals] == [
+        (15, header, "bof", "relation inconnue")
+    ]
+    assert not_read.unused == (header,)
+
+
 def test_a_code_is_mapped_without_equivalent_or_to_be_reviewed_and_never_between() -> None:
     header = "code;statut;code socle;relation"
     found = read(
@@ -241,8 +264,39 @@ def test_codes_that_a_spreadsheet_may_have_altered_stay_as_they_are_and_are_rema
     assert found.remarks == (
         "codes qui ne diffèrent que par des zéros en tête, peut-être ôtés par un tableur : 01 et 1",
         "codes qui semblent des nombres abrégés par un tableur, à rétablir dans le fichier : 2E+05",
-        "1 code sans libellé, dont le code en tient lieu",
+        "codes sans libellé, dont le code en tient lieu ; un total ou une note s'ôte du fichier : 3",
     )
+
+
+def test_what_a_spreadsheet_or_a_printer_leaves_in_a_list_is_told_and_nothing_of_it_is_guessed() -> None:
+    exported = rows(
+        '="0012"|un', "code|libellé", "AB|deux", "a b|trois", "'07|quatre", "3/1/2024|cinq", header="code|libellé"
+    )
+    lines = rows("1;un;A", "Total;;", header="code;libellé;code socle")
+    merged = '<mergeCells count="1"><mergeCell ref="A1:A2"/></mergeCells>'
+
+    found = read(exported)
+    total = read(lines, relation="closeMatch")
+    two_lines = read(xlsx(("Code", "Libellé"), ("", "long"), ("01", "un"), after=merged))
+    never_computed = read(xlsx(("Code", "Libellé"), ("<c><f>1+1</f></c>", "un"), ("2", "deux")))
+    with pytest.raises(Invalid) as no_target:
+        read(rows("1;un;A;exacte", header="code;libellé;TA;Correspondance"))
+    with pytest.raises(Invalid) as page:
+        read(b"<html><table><tr><td>code</td></tr></table>", name="liste.xls")
+
+    assert [code.code for code in found.codes] == ["'07", "0012", "3/1/2024", "AB", "a b"]
+    assert set(found.remarks) == {
+        '1 cellule écrite ="…" pour un tableur, dont le texte seul est lu',
+        "1 ligne d'en-tête répétée, passée",
+        "codes qui ne diffèrent que par la casse ou des espaces : AB et a b",
+        "codes qui semblent des dates faites par un tableur, à rétablir dans le fichier : 3/1/2024",
+        "codes précédés d'une apostrophe, gardée comme le reste : '07",
+    }
+    assert total.remarks[0].endswith("un total ou une note s'ôte du fichier : Total")
+    assert two_lines.codes == (LocalCode("01", "un"),)
+    assert refusals(never_computed) == [(2, "Code", "cell_is_acceptable")]
+    assert [(one.value, one.accepted) for one in no_target.value.problems] == [("TA", '--column target_code="TA"')]
+    assert page.value.problems[0].message == "c'est une page web, pas un classeur"
 
 
 def test_other_columns_are_read_with_french_dates_and_numbers() -> None:
@@ -377,6 +431,19 @@ def test_refused_rows_come_back_in_the_format_that_came_in_to_mend_and_send_agai
         text = back.decode("cp1252")
         assert text.startswith("code;libellé;code socle;relation;motif du refus;accepté\r\n")
         assert "\r\n 02 ;œuvre;B;bof;relation : relation inconnue;" in text
+
+
+def test_reasons_with_accents_are_shown_by_a_spreadsheet_and_served_in_the_encoding_that_they_have() -> None:
+    plain, accented = b"code;libelle;code socle;relation\n1;un;A;bof\n", "code;libellé\n;été\n".encode("cp1252")
+
+    back, media_type, _ = refused_file(plain, read(plain))
+    other, other_type, _ = refused_file(accented, read(accented))
+
+    assert back.startswith(codecs.BOM_UTF8)
+    assert "accepté" in back.decode("utf-8-sig")
+    assert (media_type, other_type) == ("text/csv; charset=utf-8", "text/csv; charset=windows-1252")
+    assert "accepté" in other.decode("cp1252")
+    assert [one.value for one in read(back).refusals] == ["bof"]
 
 
 HOSTILE: dict[str, tuple[bytes, type[SocleError]]] = {

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -44,6 +45,7 @@ from registry.recoding.rule import Cell, Hierarchy, Lookup, Plan, Target, day_of
 from registry.store import Store
 from tests import faults
 from tests.factories import A_DAY, a_concept, a_deprecated_concept, a_release, examples, published
+from tests.workbooks import xls, xlsx
 
 PLAN = Plan("code", "dep-71/solis", "aides", at=date(2026, 1, 1))
 TREE = {"T": (), "A": ("T",), "A1": ("A",), "A2": ("A",), "B": ("T",), "B1": ("B",), "X": ("A", "B"), "T2": ()}
@@ -313,6 +315,26 @@ def test_gzip_and_cp1252_come_back_as_they_came(tmp_path: Path) -> None:
     assert done.read == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF8, b""])
+@pytest.mark.parametrize("gz", [False, True])
+def test_a_file_keeps_its_mark_and_its_encoding_whether_or_not_it_holds_an_accent(
+    tmp_path: Path, mark: bytes, gz: bool
+) -> None:
+    encoding = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}.get(mark, "utf-8")
+    plain = mark + "code\tnote\r\n0341\tcafe\r\n-\t\U0001f600\r\n".encode(encoding)
+    source = tmp_path / "d.txt"
+    source.write_bytes(gzip.compress(plain) if gz else plain)
+
+    written, done = recoded_file(source, a_lookup(), gz=gz)
+
+    assert (gzip.decompress(written) if gz else written) == mark + (
+        "code\tnote\tcode_aides\tcode_label\tcode_release\tcode_relation\tcode_status\r\n"
+        '0341\tcafe\tT0\t"Libellé 0 ; « à »"\t1.0\texactMatch\texact\r\n'
+        '-\t\U0001f600\tT9\t"Libellé 9 ; « à »"\t1.0\texactMatch\texact\r\n'
+    ).encode(encoding)
+    assert done.read == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
 SECRET = "Dupont-secret"
 
 
@@ -328,14 +350,15 @@ SECRET = "Dupont-secret"
         f"code;code\n0341;{SECRET}\n",
         f"code;CODE_Label\n0341;{SECRET}\n",
         "",
+        codecs.BOM_UTF16_LE + f"code;b\n0341;{SECRET}\n".encode("utf-16-le") + b"x",
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_whole_and_none_of_its_values_told(
-    tmp_path: Path, data: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, data: str | bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     source = tmp_path / "d.csv"
-    source.write_text(data)
+    source.write_bytes(data if isinstance(data, bytes) else data.encode())
 
     with pytest.raises(Invalid) as refused:
         recoded_file(source, a_lookup())
@@ -436,7 +459,8 @@ def through(store: Store, plan: Plan, rows: Sequence[Sequence[str]]) -> list[lis
 
 
 def test_a_row_is_read_in_the_release_of_its_day_or_followed_by_law_up_to_it(world: Store, tmp_path: Path) -> None:
-    days = ["2021-12-31", "2024-06-30", "31/12/2024", "2025-01-01T08:00:00", "", "2024-02-30"]
+    days = ["2021-12-31", "2024-06-30", "31/12/2024", "2025-01-01T08:00:00", "1/2/2025 08:30", "", "2024-02-30"]
+    days += ["30/2/2024", "1/1/0000", "01/02/25", "45352"]
     by_release = Plan("code", "aides", "aides", date_column="jour")
     by_law = Plan("code", "aides@1.0", "aides@2.0", date_column="jour", by="law")
     rows = [[code, day] for code in ("A", "C") for day in ["2022-05-31", "2022-06-01", "2023-05-31", "2023-06-01"]]
@@ -451,8 +475,9 @@ def test_a_row_is_read_in_the_release_of_its_day_or_followed_by_law_up_to_it(wor
         ("A", "1.0", "exact"),
         ("A", "1.0", "exact"),
         ("A", "2.0", "exact"),
+        ("A", "2.0", "exact"),
         ("", "", "dateMissing"),
-        ("", "", "dateUnreadable"),
+        *[("", "", "dateUnreadable")] * 5,
     ]
     assert (early["status"], early["label"]) == (
         "noRelease",
@@ -481,10 +506,15 @@ def test_a_row_is_read_in_the_release_of_its_day_or_followed_by_law_up_to_it(wor
 @example("2024-01-31")
 @example("29/02/2024")
 @example("0000-01-01")
+@example("1/2/2024 0:0")
 def test_a_day_is_read_or_refused_never_guessed(text: str) -> None:
     found = day_of(text)
 
-    assert found is None or text[:10] in (found.isoformat(), f"{found:%d/%m/}{found.year:04d}")
+    assert (
+        found is None
+        or text.startswith(found.isoformat())
+        or [int(part) for part in re.split("[T ]", text)[0].split("/")] == [found.day, found.month, found.year]
+    )
 
 
 def test_rows_shared_out_weigh_one_each_and_everything_else_keeps_its_place(world: Store, tmp_path: Path) -> None:
@@ -598,12 +628,14 @@ def test_the_terminal_writes_the_report_and_refuses_what_it_must(shipped_folder:
         socle(shipped_folder, *asked, "-o", str(tmp_path / "p.csv"), "--report", "r.pdf").exit_code,
         socle(shipped_folder, *asked[:-1], "mesures@9.0", "-o", str(tmp_path / "p.csv")).exit_code,
         socle(shipped_folder, *asked, "-o", str(tmp_path / "p.csv"), "--by", "law").exit_code,
+        socle(shipped_folder, *asked, "-o", str(tmp_path / "p.csv"), "--column", "nom").exit_code,
+        socle(shipped_folder, *asked, "-o", str(tmp_path / "p.txt"), "--report", str(tmp_path / "p.txt")).exit_code,
     ]
 
     page = (tmp_path / "r.html").read_text()
-    assert codes == [1, 1, 2, 3, 1]
+    assert codes == [1, 1, 2, 3, 1, 2, 2]
     assert data.read_text() == "aide\nadefip\n"
-    assert not (tmp_path / "p.csv").exists()
+    assert not {"p.csv", "p.txt"} & {path.name for path in tmp_path.iterdir()}
     assert "<script" not in page
     assert "http" not in page
     assert '<html lang="fr">' in page
@@ -636,6 +668,33 @@ def test_the_api_recodes_codes_alone_keeps_nothing_and_logs_none_of_it(
     assert wrong.status_code == 415
     assert "Dupont-secret" not in more.get_data(as_text=True)
     assert "secret" not in caplog.text
+
+
+def test_codes_that_another_tool_made_numbers_or_errors_of_are_read_as_one_sees_them(
+    world: Store, tmp_path: Path
+) -> None:
+    plan = Plan("code", "aides@1.0", "aides@2.0")
+    number = tmp_path / "n.parquet"
+    duckdb.execute(f"COPY (SELECT unnest([12.0, 1.5, NULL]::DOUBLE[]) AS code) TO '{number}'")
+    old, errors, wrong = tmp_path / "d.xls", tmp_path / "d.xlsx", tmp_path / "w.xlsx"
+    old.write_bytes(xls(("code", "note"), ("B", "n")))
+    errors.write_bytes(xlsx(("code", "note"), ("B", '<c t="e"><v>#N/A</v></c>')))
+    wrong.write_bytes(xlsx(("code", "note"), ('<c t="e"><v>#N/A</v></c>', "n")))
+
+    seen = recoding.recode(world, plan, number, tmp_path / "n.out.parquet").document()["statuses"]
+    recoding.recode(world, plan, old, tmp_path / "d.out.xlsx")
+    recoding.recode(world, plan, errors, tmp_path / "e.out.xlsx")
+    with pytest.raises(Invalid, match="feuille Concepts, ligne 2, cellule 1"):
+        recoding.recode(world, plan, wrong, tmp_path / "w.out.xlsx")
+    with pytest.raises(Invalid, match="la sortie sera un classeur"):
+        recoding.recode(world, plan, old, tmp_path / "d.out.xls")
+
+    assert {code for one in seen for code in one["examples"]} == {"12", "1.5"}
+    for name, note in (("d", "n"), ("e", "#N/A")):
+        sheet = openpyxl.load_workbook(tmp_path / f"{name}.out.xlsx").active
+        rows = list(sheet.iter_rows(values_only=True))  # type: ignore[union-attr]  # openpyxl says that a new workbook may have no sheet.
+        assert rows[1][:3] == ("B", note, "B")
+    assert duckdb.execute(f"SELECT code FROM '{tmp_path / 'n.out.parquet'}'").fetchall() == [(12,), (1.5,), (None,)]
 
 
 # Faults

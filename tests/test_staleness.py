@@ -168,7 +168,9 @@ def test_what_was_decided_after_carrying_is_not_undone_by_carrying_on(store: Sto
     )
 
     back, _ = staleness.carry(store, NAME, "1.0", actor=mapper)
+    again, nothing = staleness.carry(store, NAME, "1.0", actor=mapper, revision=back.revision)
 
+    assert (again, nothing.items) == (back, ())
     rows = {row.code.code: row for row in store.draft_rows(back)}
     assert [(item.mapping.target_code, item.stale_from) for item in rows["3"].mappings] == [("CUT-1", "2.0")]
     assert [(item.mapping.target_code, item.stale_from) for item in rows["2"].mappings] == [("ONE", "")]

@@ -235,7 +235,7 @@ def _import_error(problem: Problem) -> tuple[str, str]:
 
 def _refused_rows(data: bytes, imported: Imported) -> Response:
     body, media_type, extension = importing.refused_file(data, imported, whole=True)
-    response = Response(body, mimetype=media_type)
+    response = Response(body, content_type=media_type)
     response.headers["Content-Disposition"] = f'attachment; filename="lignes-refusees.{extension}"'
     response.headers["Cache-Control"] = "no-store"
     return response

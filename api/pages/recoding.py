@@ -92,7 +92,7 @@ def recode() -> Response:
     if request.form.get("faire") == "fichier":
         return _file(found.data, found.media_type, f"recodage.{found.extension}")
     if request.form.get("faire") == "rapport":
-        return _file(found.report.page().encode(), "text/html", "recodage-rapport.html")
+        return _file(found.report.page().encode(), "text/html; charset=utf-8", "recodage-rapport.html")
     return form("recoding.html", **_shown(typed, {}, upload, table, found))
 
 
@@ -209,7 +209,7 @@ def _told(error: Exception) -> str:
 
 
 def _file(body: bytes, media_type: str, name: str) -> Response:
-    response = Response(body, mimetype=media_type)
+    response = Response(body, content_type=media_type)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = "no-store"
     return response

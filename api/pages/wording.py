@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -11,6 +12,7 @@ from registry.draft_editions import SURE as SURE
 from registry.errors import Problem
 from registry.model import Texts, preferred
 
+_OPTIONS = re.compile(r" \(--[^)]*\)")
 _MONTHS = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split()
 
 KINDS: dict[str, tuple[str, str, str]] = {
@@ -184,9 +186,14 @@ def share(part: int, total: int) -> str:
     return f"{percent}\u00a0%"
 
 
+def without_options(text: str) -> str:
+    """A text without the options of commands in brackets, which mean nothing on a page."""
+    return _OPTIONS.sub("", text)
+
+
 def sentence(problem: Problem) -> str:
     """What is wrong, and what would be accepted, as a sentence."""
-    accepted = f" (attendu\u00a0: {problem.accepted})" if problem.accepted else ""
+    accepted = f" (attendu\u00a0: {without_options(problem.accepted)})" if problem.accepted else ""
     return f"{problem.message[:1].upper()}{problem.message[1:]}{accepted}."
 
 
@@ -230,6 +237,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "texts": texts,
     "share": share,
     "sentence": sentence,
+    "without_options": without_options,
     "size": size,
     "summary": summary,
     "is_address": is_address,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from itertools import chain, islice
@@ -18,12 +18,11 @@ from typing import IO, NamedTuple
 
 from registry.errors import TooLarge
 from registry.formats import spreadsheet
-from registry.formats.spreadsheet import Fault, Row
 from registry.recoding import engine as engine
 from registry.recoding import files as files
 from registry.recoding.engine import Done, Progress
 from registry.recoding.report import Report
-from registry.recoding.rows import Recoder
+from registry.recoding.rows import Recoder, texts_of
 from registry.recoding.rule import By, Lookup, OnMany, Plan, Weights, lookup
 from registry.sandbox import OPERATOR_LIMITS
 from registry.store import Store
@@ -42,6 +41,7 @@ _SUFFIXES: dict[files.Kind, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "xlsx": (".xlsx",),
 }
+_FORMATS: dict[files.Kind, str] = {"csv": "du CSV", "parquet": "du Parquet", "xlsx": "un classeur .xlsx"}
 
 
 def _quiet(step: str, share: float) -> None:
@@ -79,10 +79,10 @@ def recode(store: Store, plan: Plan, data: Path, out: Path, *, progress: Progres
 def _check_names(data: Path, out: Path, kind: files.Kind, *, gz: bool) -> None:
     if out.exists() and out.samefile(data):
         raise files.unreadable("la sortie est le fichier lui-même", where="sortie", accepted="un autre nom")
-    known = {suffix for suffixes in _SUFFIXES.values() for suffix in suffixes}
+    known = {".ods", ".xls"}.union(*_SUFFIXES.values())
     mine = (".gz",) if gz else tuple(suffix for suffix in _SUFFIXES[kind] if suffix != ".gz")
     if out.suffix.lower() in known and out.suffix.lower() not in mine:
-        message = "la sortie est du même format que le fichier"
+        message = f"la sortie sera {'du CSV sous gzip' if gz else _FORMATS[kind]}, et son nom dit autre chose"
         raise files.unreadable(message, where="sortie", accepted=" ou ".join(mine))
 
 
@@ -92,8 +92,12 @@ def _workbook(data: Path, out: int, found: Lookup) -> Done:
     plan = found.plan
     wanted = [plan.column, *([plan.date_column] if plan.date_column else [])]
     rows = spreadsheet.rows_of(raw, wanted, limits=limits).rows
-    header, body = _texts(rows)
+    first = next(rows, None)
+    if first is None:
+        raise files.unreadable("aucune ligne", accepted="une ligne d'en-tête")
+    header = [cell if isinstance(cell, str) else "" for cell in first.cells]
     files.check_header(header, wanted, plan.added)
+    body = (texts_of(row, header, wanted) for row in rows)
     recoder = Recoder(found, header)
     digest = hashlib.sha256()
     with os.fdopen(os.dup(out), "wb") as file:
@@ -101,30 +105,6 @@ def _workbook(data: Path, out: int, found: Lookup) -> Done:
             digest.update(chunk)
             file.write(chunk)
     return Done(recoder.tally(), hashlib.sha256(raw).hexdigest(), digest.hexdigest())
-
-
-def _texts(rows: Iterator[Row]) -> tuple[list[str], Iterator[list[str]]]:
-    """A sheet's header, and its other rows with as many cells; what can't be read is refused with its place alone."""
-    first = next(rows, None)
-    if first is None:
-        raise files.unreadable("aucune ligne", accepted="une ligne d'en-tête")
-    names = [cell if isinstance(cell, str) else "" for cell in first.cells]
-
-    def texts() -> Iterator[list[str]]:
-        for row in rows:
-            cells: list[str] = []
-            for column, cell in enumerate(row.cells):
-                if isinstance(cell, Fault):
-                    raise files.unreadable(
-                        cell.message, where=f"{row.place}, cellule {column + 1}", accepted=cell.accepted
-                    )
-                if column >= len(names) and cell:
-                    accepted = "un nom de colonne dans l'en-tête, ou une cellule vide"
-                    raise files.unreadable("cellule hors du tableau", where=row.place, accepted=accepted)
-                cells.append(cell)
-            yield [*cells[: len(names)], *[""] * (len(names) - len(cells))]
-
-    return names, texts()
 
 
 class Recoded(NamedTuple):
@@ -148,7 +128,8 @@ def recode_table(store: Store, plan: Plan, data: IO[bytes]) -> Recoded:
         digest.update(chunk)
     data.seek(0)
     with ExitStack() as stack:
-        header, lines = files.table_of(data, wanted, stack)
+        dialect, lines = files.table_of(data, wanted, stack)
+        header = dialect.header
         files.check_only(header, wanted)
         rows = list(islice(lines, MOST_ROWS + 1))
     if len(rows) > MOST_ROWS:

@@ -38,7 +38,7 @@ _ROOM = 8
 _MOST_NAMED = 50_000
 """How many codes an enumeration may hold."""
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,Z+-]*)?"
-_FRENCH_DAY = r"[0-9]{2}/[0-9]{2}/[0-9]{4}"
+_FRENCH_DAY = r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}([T ][0-9:.,Z+-]*)?"
 
 
 class Ends(NamedTuple):
@@ -171,7 +171,7 @@ class Answers:
         read = (
             f"CASE WHEN regexp_full_match({day}, '{_DAY}') THEN TRY_CAST(substr({day}, 1, 10) AS DATE) "
             f"WHEN regexp_full_match({day}, '{_FRENCH_DAY}') THEN "
-            f"TRY_CAST(concat(({day})[7:10], '-', ({day})[4:5], '-', ({day})[1:2]) AS DATE) END"
+            f"CAST(try_strptime(regexp_extract({day}, '^[0-9/]+'), '%d/%m/%Y') AS DATE) END"
         )
         periods = " ".join(
             f"WHEN {read} >= DATE '{start.isoformat()}' THEN {period if period in lookup.open else -1}"

@@ -36,9 +36,7 @@ from registry.recoding.files import (
     Looks,
     check_header,
     chunks,
-    copy_in_utf8,
-    dialect_of,
-    looked_at,
+    in_utf8,
     nameless,
     path_of,
     rewrite,
@@ -225,13 +223,13 @@ class _Pump(threading.Thread):
         self.lines, self.sha256, self.error = 0, "", None
         buffer = io.StringIO()
         csv.writer(buffer, delimiter=dialect.between, lineterminator="\r\n").writerow(added)
+        more = dialect.between + buffer.getvalue().removesuffix("\r\n") + dialect.line_end.decode()
         try:
-            more = buffer.getvalue().removesuffix("\r\n").encode(dialect.encoding)
+            self.header = dialect.head + more.encode(dialect.encoding)
         except UnicodeEncodeError:
             raise unreadable(
                 "nom de colonne impossible dans l'encodage du fichier", accepted="un fichier en UTF-8"
             ) from None
-        self.header = dialect.head + dialect.between.encode() + more + dialect.line_end
 
     error: BaseException | None
 
@@ -291,16 +289,9 @@ def recode_csv(data: Path, out: int, lookup: Lookup, *, gz: bool, folder: Path, 
             unzip(digest, plain, most)
             plain.flush()
             plain.seek(0)
-            looks = looked_at(plain)
-        else:
-            looks = looked_at(digest)
-        dialect = dialect_of(plain, looks, wanted)
+        source: Any = plain if gz else digest
+        plain, dialect, looks = in_utf8(plain, source, wanted, lambda: nameless(folder, stack))
         check_header(dialect.header, (), plan.added)
-        if dialect.encoding != "utf-8":
-            transcoded = nameless(folder, stack)
-            copy_in_utf8(plain, transcoded)
-            transcoded.flush()
-            plain = transcoded
         again = not looks.plain
         while True:
             if again:
@@ -422,6 +413,9 @@ def recode_parquet(data: Path, out: int, lookup: Lookup, *, folder: Path, progre
         try:
             described = engine.ask(f"DESCRIBE FROM {read}")
             names = [str(row[0]) for row in described]
+            if dict(row[:2] for row in described).get(plan.column) in ("FLOAT", "DOUBLE"):
+                # Whole numbers of which some were missing, as analysts' tables have them: 12.0 is the code 12.
+                engine.code = f"regexp_replace({engine.code}, '\\.0$', '')"
             own = engine.ask(f"SELECT name FROM parquet_schema({quoted(source)})")
             if not set(names) <= {name for (name,) in own}:
                 accepted = "des noms qui ne diffèrent pas que par la casse"

@@ -17,9 +17,9 @@ import re
 import secrets
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, cast
 
@@ -34,6 +34,7 @@ _RULE = "data_file_is_readable"
 _HEAD = 1 << 20
 _DELIMITERS = ";,\t"
 _BOM = b"\xef\xbb\xbf"
+_WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def unreadable(message: str, *, where: str = "", accepted: str = "", rule: str = _RULE) -> Invalid:
@@ -47,7 +48,8 @@ def kind_of(data: Path) -> tuple[Kind, bool]:
         first = file.read(4)
     if first == b"PAR1":
         return "parquet", False
-    if first == b"PK\x03\x04":
+    # A workbook of another kind is read as well; what comes out is XLSX.
+    if first in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         return "xlsx", False
     return "csv", first[:2] == b"\x1f\x8b"
 
@@ -121,6 +123,11 @@ class Dialect:
     header: tuple[str, ...]
     head: bytes
 
+    @property
+    def marked(self) -> bool:
+        """Whether the file begins with a mark of its encoding."""
+        return self.head.startswith((_BOM, *_WIDE))
+
 
 class Looks(NamedTuple):
     """What going through a CSV file once tells.
@@ -175,7 +182,7 @@ def chunks(file: Any) -> Iterator[bytes]:
 def looked_at(file: Any) -> Looks:
     """Go through a file once.
 
-    :raises Invalid: if it holds NUL characters, as UTF-16 does, or all the separators of old teletypes.
+    :raises Invalid: if it holds NUL characters, as UTF-16 without its mark does, or the separators of old teletypes.
     """
     marks = [b"\x1c", b"\x1d", b"\x1e", b"\x1f"]
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -183,7 +190,9 @@ def looked_at(file: Any) -> Looks:
     delimiters: dict[str, int] = {}
     for chunk in chunks(file):
         if b"\0" in chunk:
-            raise unreadable("caractère nul", accepted="du texte en UTF-8 ou cp1252 (Windows), pas en UTF-16")
+            raise unreadable(
+                "caractère nul", accepted="du texte en UTF-8, en cp1252 (Windows) ou en UTF-16 avec sa marque"
+            )
         marks = [mark for mark in marks if mark not in chunk]
         if is_utf8 and (pending or not chunk.isascii()):
             try:
@@ -316,17 +325,13 @@ def check_only(header: Sequence[str], wanted: Sequence[str]) -> None:
         raise Invalid([Problem(COLUMNS_RULE, f"{more} colonne(s) de trop", where="en-tête", accepted=accepted)])
 
 
-def table_of(data: IO[bytes], wanted: Sequence[str], stack: ExitStack) -> tuple[tuple[str, ...], Iterator[list[str]]]:
-    """A small CSV file in memory: its header, and its rows one by one.
+def table_of(data: IO[bytes], wanted: Sequence[str], stack: ExitStack) -> tuple[Dialect, Iterator[list[str]]]:
+    """A small CSV file in memory: how it is written, and its rows one by one.
 
     :raises Invalid: if it can't be read, or lacks a column.
     """
-    looks = looked_at(data)
-    dialect = dialect_of(data, looks, wanted)
-    if dialect.encoding != "utf-8":
-        data, raw = stack.enter_context(io.BytesIO()), data
-        copy_in_utf8(raw, data)
-    return dialect.header, rows_of_csv(data, dialect)
+    plain, dialect, _ = in_utf8(data, data, wanted, lambda: stack.enter_context(io.BytesIO()))
+    return dialect, rows_of_csv(plain, dialect)
 
 
 # Plain copies
@@ -352,12 +357,46 @@ def unzip(file: Any, into: IO[bytes], most: int) -> None:
         raise unreadable("gzip illisible ou tronqué", accepted="un fichier CSV compressé par gzip, entier") from None
 
 
-def copy_in_utf8(file: IO[bytes], into: IO[bytes]) -> None:
-    """Copy a file from cp1252 to UTF-8."""
-    decoder = codecs.getincrementaldecoder("cp1252")("socle-windows")
+def in_utf8(
+    file: IO[bytes], source: Any, wanted: Sequence[str], new: Callable[[], IO[bytes]]
+) -> tuple[IO[bytes], Dialect, Looks]:
+    """A CSV file in UTF-8, which is the file itself where it can be; how it was written, and what it looks like.
+
+    ``source`` gives the same bytes as ``file``, to be gone through once; ``new`` makes a file to copy into.
+
+    :raises Invalid: if it can't be read, or lacks a column that is wanted.
+    """
     file.seek(0)
-    for chunk in chunks(file):
-        into.write(decoder.decode(chunk).encode())
+    wide = _WIDE.get(file.read(2), "")
+    file.seek(0)
+    if wide:
+        # As a spreadsheet's "Unicode text" is written.
+        file = source = _copied(source, new(), wide)
+    looks = looked_at(source)
+    dialect = dialect_of(file, looks, wanted)
+    if wide:
+        return file, replace(dialect, encoding=wide, head=dialect.head.decode().encode(wide)), looks
+    if dialect.encoding != "utf-8":
+        file.seek(0)
+        file = _copied(file, new(), dialect.encoding)
+    return file, dialect, looks
+
+
+def _copied(file: Any, into: IO[bytes], encoding: str) -> IO[bytes]:
+    """What is to come of a file copied from another encoding to UTF-8, its mark included, to be read from the start.
+
+    :raises Invalid: if it is not of that encoding.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)("socle-windows" if encoding == "cp1252" else "strict")
+    try:
+        for chunk in chunks(file):
+            into.write(decoder.decode(chunk).encode())
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise unreadable("UTF-16 illisible ou tronqué", accepted="un fichier entier, ou en UTF-8") from None
+    into.flush()
+    into.seek(0)
+    return into
 
 
 def rows_of_csv(file: IO[bytes], dialect: Dialect) -> Iterator[list[str]]:

@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 from registry.errors import TooLarge
 from registry.formats import spreadsheet
-from registry.formats.spreadsheet import Fault, Row
+from registry.formats.spreadsheet import Row
 from registry.recoding import MOST_ROWS, MOST_ROWS_OUT
 from registry.recoding import files as files
 from registry.recoding.engine import Done
 from registry.recoding.files import Dialect
 from registry.recoding.report import Report
-from registry.recoding.rows import Recoder
+from registry.recoding.rows import Recoder, texts_of
 from registry.recoding.rule import Plan, lookup
 from registry.sandbox import REQUEST_LIMITS, Limits
 from registry.store import Store
@@ -60,16 +60,16 @@ def table(data: bytes, wanted: Sequence[str] = (), *, limits: Limits = REQUEST_L
     :raises Busy: if other workbooks are being read and none ends in time.
     """
     limits.check(data)
+    if data.startswith((b"\x1f\x8b", b"PAR1")):
+        accepted = "un CSV ou un classeur, tel quel ; socle recode, au terminal, lit aussi gzip et Parquet"
+        raise files.unreadable("du gzip ou du Parquet", accepted=accepted)
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        found = Table(*_sheet(spreadsheet.rows_of(data, limits=limits).rows), None)
+        found = Table(*_sheet(spreadsheet.rows_of(data, limits=limits).rows, wanted), None)
         files.check_header(found.header, wanted)
     else:
         with ExitStack() as stack:
-            file = io.BytesIO(data)
-            header, lines = files.table_of(file, wanted, stack)
-            rows = list(islice(lines, MOST_ROWS + 1))
-        file = io.BytesIO(data)
-        found = Table(header, rows, files.dialect_of(file, files.looked_at(file), wanted))
+            dialect, lines = files.table_of(io.BytesIO(data), wanted, stack)
+            found = Table(dialect.header, list(islice(lines, MOST_ROWS + 1)), dialect)
     if len(found.rows) > MOST_ROWS:
         raise TooLarge(f"au plus {MOST_ROWS} lignes")
     return found
@@ -99,13 +99,14 @@ def recode(store: Store, plan: Plan, data: bytes, *, name: str = "") -> RecodedF
         written = b"".join(spreadsheet.write_rows(chain([header], rows), "Données"))
         media_type, extension = spreadsheet.MEDIA_TYPE, "xlsx"
     else:
-        written, media_type, extension = _csv(chain([header], rows), found.dialect), "text/csv", "csv"
+        written, encoding = _csv(chain([header], rows), found.dialect)
+        media_type, extension = f"text/csv; charset={encoding.replace('cp', 'windows-')}", "csv"
     done = Done(tally, hashlib.sha256(data).hexdigest(), hashlib.sha256(written).hexdigest())
     report = Report(plan, answers.readings, done, name, version("socle"))
     return RecodedFile(header, rows, written, media_type, extension, report)
 
 
-def _sheet(lines: Iterator[Row]) -> tuple[tuple[str, ...], list[list[str]]]:
+def _sheet(lines: Iterator[Row], wanted: Sequence[str]) -> tuple[tuple[str, ...], list[list[str]]]:
     """The table of the first sheet: the header is the first of the fullest lines at its top."""
     first = next(lines, None)
     if first is None:
@@ -117,33 +118,18 @@ def _sheet(lines: Iterator[Row]) -> tuple[tuple[str, ...], list[list[str]]]:
     for row in chain(top[place + 1 :], lines):
         if row.sheet != first.sheet:
             break
-        rows.append(_texts(row, len(header)))
+        rows.append(texts_of(row, header, wanted))
         if len(rows) > MOST_ROWS:
             break
     return header, rows
 
 
-def _texts(row: Row, width: int) -> list[str]:
-    """The texts of a row, as many as the header has; what can't be read is refused with its place alone."""
-    cells = []
-    for column, cell in enumerate(row.cells):
-        if isinstance(cell, Fault):
-            raise files.unreadable(cell.message, where=f"{row.place}, cellule {column + 1}", accepted=cell.accepted)
-        if column >= width and cell:
-            accepted = "un nom de colonne dans l'en-tête, ou une cellule vide"
-            raise files.unreadable("cellule hors du tableau", where=row.place, accepted=accepted)
-        cells.append(cell)
-    return [*cells[:width], *[""] * (width - len(cells))]
-
-
-def _csv(rows: Iterator[Sequence[str]], dialect: Dialect) -> bytes:
-    """Rows in the dialect that they came in; in UTF-8 if a label that was added can't be written otherwise."""
+def _csv(rows: Iterator[Sequence[str]], dialect: Dialect) -> tuple[bytes, str]:
+    """Rows in the dialect that they came in, and its encoding: UTF-8 if what was added can't be written else."""
     buffer = io.StringIO(newline="")
     csv.writer(buffer, delimiter=dialect.between, lineterminator=dialect.line_end.decode()).writerows(rows)
-    text = buffer.getvalue()
-    if dialect.encoding != "utf-8":
-        try:
-            return text.encode(dialect.encoding, "socle-windows")
-        except UnicodeEncodeError:
-            return (_BOM + text).encode()
-    return ((_BOM if dialect.head.startswith(_BOM.encode()) else "") + text).encode()
+    text = (_BOM if dialect.marked else "") + buffer.getvalue()
+    try:
+        return text.encode(dialect.encoding, "socle-windows"), dialect.encoding
+    except UnicodeEncodeError:
+        return (_BOM + text).encode(), "utf-8"

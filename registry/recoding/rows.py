@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from registry.errors import Invalid, Problem
+from registry.formats.spreadsheet import Fault, Row
+from registry.recoding.files import unreadable
 from registry.recoding.rule import Lookup
 
 EXAMPLES = 5
@@ -37,9 +39,29 @@ def refuse_many(codes: Sequence[str]) -> None:
     :raises Invalid: with the codes that have.
     """
     if codes:
-        accepted = "--on-many empty ou rows, ou une correspondance tranchée"
+        accepted = "une correspondance tranchée, une case vide ou plusieurs lignes (--on-many empty ou rows)"
         message = "plusieurs codes possibles"
         raise Invalid([Problem("recoding_has_one_target", message, (code,), accepted=accepted) for code in codes])
+
+
+def texts_of(row: Row, header: Sequence[str], read: Collection[str]) -> list[str]:
+    """The texts of a workbook's row, as many as the header has; an error such as ``#N/A`` is the text that one sees.
+
+    :raises Invalid: with the place alone of what can't be read, or is an error in one of the columns that are ``read``.
+    """
+    width = len(header)
+    cells = []
+    for column, cell in enumerate(row.cells):
+        if isinstance(cell, Fault):
+            if column < width and header[column] not in read and cell.value.startswith("#"):
+                cells.append(cell.value)
+                continue
+            raise unreadable(cell.message, where=f"{row.place}, cellule {column + 1}", accepted=cell.accepted)
+        if column >= width and cell:
+            accepted = "un nom de colonne dans l'en-tête, ou une cellule vide"
+            raise unreadable("cellule hors du tableau", where=row.place, accepted=accepted)
+        cells.append(cell)
+    return [*cells[:width], *[""] * (width - len(cells))]
 
 
 class Recoder:

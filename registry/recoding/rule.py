@@ -58,7 +58,7 @@ Weights = Literal["published", "equal"]
 
 _RULE = "recoding_is_possible"
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ][0-9:.,Z+-]*)?")
-_FRENCH_DAY = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
+_FRENCH_DAY = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})(?:[T ][0-9:.,Z+-]*)?")
 _MOST_PERIODS = 400
 
 
@@ -267,7 +267,7 @@ class _Rule:
 
 
 def day_of(text: str) -> date | None:
-    """The day that a cell says, as 2024-03-01 (a time may follow) or 01/03/2024; None if it says none."""
+    """The day that a cell says, as 2024-03-01 or 01/03/2024, a time may follow; None if it says none."""
     if match := _DAY.fullmatch(text):
         year, month, day = match.groups()
     elif match := _FRENCH_DAY.fullmatch(text):
@@ -405,7 +405,7 @@ def _starts(store: Store, plan: Plan) -> list[date]:
         links = store.lineages(target.nomenclature).links
         days.update(link.date for link, span in links if span.holds(target.number))
     if not days:
-        accepted = "une extrémité au moins sans version ni édition, ou --by law"
+        accepted = "une extrémité au moins sans version ni édition, ou le droit suivi (--by law)"
         raise Invalid([Problem(_RULE, "la date ne change rien", where="date-column", accepted=accepted)])
     if len(days) > _MOST_PERIODS:
         accepted = f"{_MOST_PERIODS} au plus"

@@ -183,7 +183,7 @@ class Crosswalks(Releases):
                     .returning(t.code_list.c.id)
                 ).scalar_one()
             if _list_edition_id(connection, list_id, number) is not None:
-                raise AlreadyPublished(f"{code_list.organisation}/{code_list.slug} edition {number}")
+                raise AlreadyPublished(f"{code_list.organisation}/{code_list.slug}@{number}")
             edition_id = _next_id(connection, t.list_edition)
             if codes:
                 connection.execute(
@@ -273,7 +273,7 @@ class Crosswalks(Releases):
             list_edition_id = _list_edition_id(connection, list_id, list_edition) if list_id is not None else None
             scheme = nomenclature_id(connection, nomenclature)
             if list_id is None or list_edition_id is None or scheme is None:
-                raise NotFound("code list", f"{organisation}/{code_list} edition {list_edition}")
+                raise NotFound("code list", f"{organisation}/{code_list}@{list_edition}")
             crosswalk_id = connection.execute(
                 select(t.crosswalk.c.id).where(
                     t.crosswalk.c.code_list_id == list_id, t.crosswalk.c.nomenclature_id == scheme
@@ -351,11 +351,10 @@ class Crosswalks(Releases):
         if not found:
             others = self.crosswalk_editions(organisation=organisation, code_list=code_list)
             name = f"{organisation}/{code_list}" + (f"@{edition}" if edition is not None else "")
-            raise NotFound(
-                "crosswalk",
-                f"{name} to {nomenclature}",
-                {"crosswalks": [f"{item.nomenclature}@{item.release}, edition {item.edition}" for item in others]},
-            )
+            known = [
+                f"{organisation}/{code_list}@{item.edition} → {item.nomenclature}@{item.release}" for item in others
+            ]
+            raise NotFound("crosswalk", f"{name} to {nomenclature}", {"crosswalks": known})
         return max(found, key=lambda item: (item.valid_from, item.edition))
 
     def mappings(
