@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from api import negotiation
 from registry.errors import (
     AlreadyPublished,
     Busy,
@@ -123,7 +125,7 @@ def _reshaped(problem: Response, shaped: Response) -> Response:
 
 def _reads_pages() -> bool:
     """Whether the client takes HTML before JSON: a browser does, and so does whoever does not say."""
-    return request.accept_mimetypes.best_match(["text/html", PROBLEM, "application/json"]) in ("text/html", None)
+    return negotiation.accepted().best_match(["text/html", PROBLEM, "application/json"]) in ("text/html", None)
 
 
 def problem(status: int, kind: str, title: str, detail: str = "", *, french: str = "", **more: Any) -> Response:
@@ -157,7 +159,7 @@ def _socle_error(error: SocleError) -> Response:
     elif isinstance(error, Conflict):
         more = error.details
     if status >= 500:
-        _log.error("%s %s: %s", request.method, request.path[:200], error)
+        _log.error("%s: %s", _asked(), error)
     # A key's error names the folder of the keys, which is for whoever reads the log.
     detail = "" if isinstance(error, Invalid | KeyRefused) else str(error)
     return problem(status, name, title, detail, french=french, **more)
@@ -209,5 +211,10 @@ def _refused(messages: Any, pointer: str = "") -> Any:
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.exception("%s %s", request.method, request.path[:200], exc_info=error)
+    _log.exception("%s", _asked(), exc_info=error)
     return problem(500, "internal", "Internal error")
+
+
+def _asked() -> str:
+    """What was asked for, in one line: a path can hold ends of lines, and what looks like another entry of the log."""
+    return f"{request.method} {quote(request.path)[:200]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import marshmallow as ma
@@ -152,22 +153,30 @@ def decide(body: dict[str, Any], number: int) -> Response:
     """Study a proposal, retain it in a draft, or decline it with a reason; its sender is told."""
     store, actor = current.store(), access.actor()
     with store.at_once():
-        access.unchanged(access.etag(proposal_document(proposals.seen(store, number))))
+        before = proposals.seen(store, number)
+        access.unchanged(access.etag(proposal_document(before)))
         if body["state"] == "studied":
             found = proposals.study(store, number, actor=actor)
         elif body["state"] == "retained":
             found = proposals.retain(store, number, body["draft"], actor=actor)
         else:
             found = proposals.decline(store, number, body["reason"], actor=actor)
+    # Not in the transaction, in which nobody else writes; and by now the address is kept nowhere.
+    _mailed(found, lambda: proposals.answer_mail(current.settings(), before.email, found))
     return access.done(proposal_document(found))
 
 
 def sent(proposal: Proposal) -> bool:
     """Send a held proposal's confirmation; return whether it went: if not, the secretary passes it on."""
+    return _mailed(proposal, lambda: proposals.confirmation_mail(current.settings(), proposal))
+
+
+def _mailed(proposal: Proposal, send: Callable[[], None]) -> bool:
+    """Send a mail about a proposal; return whether it went."""
     if not current.settings().smtp_url:
         return False
     try:
-        proposals.confirmation_mail(current.settings(), proposal)
+        send()
     except Busy as error:
         _log.error("proposal %s: %s", proposal.id, error)
         return False

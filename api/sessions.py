@@ -127,15 +127,22 @@ def check_meant() -> None:
 
     :raises NotMeant: if it comes from another site, or without the token that our forms carry.
     """
-    origin = request.headers.get("Origin")
     own = {request.host, urlsplit(current.settings().address).netloc}
-    if origin is not None and urlsplit(origin).netloc not in own:
+    if (origin := request.headers.get("Origin")) is not None and _site(origin) not in own:
         raise NotMeant("the Origin is another site's")
     given = request.headers.get(TOKEN_HEADER) or request.form.get(TOKEN_FIELD)
     try:
         validate_csrf(given)
     except ValidationError as error:
         raise NotMeant(f"{TOKEN_HEADER} or {TOKEN_FIELD}: {error}") from error
+
+
+def _site(origin: str) -> str:
+    """The host and port of an origin; empty if it has none, or is no address at all."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def begin(made: Session, response: Response) -> Response:

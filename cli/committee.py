@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli import current, output, values
-from registry import ballots, drafts, publishing
+from registry import ballots, drafts, proposals, publishing
 from registry.formats.document import edition_document
 from registry.store import Store
 from registry.store.drafts import DraftHead
@@ -180,7 +180,7 @@ def _ballot_lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def due(registry: Store) -> Iterator[str]:
-    """Do what is due now, and say so in lines: votes that time has decided, publications that were set for now."""
+    """Do what is due now, and say so in lines: votes that time has decided, publications, what to forget."""
     count = ballots.settle_all(registry)
     if count:
         yield f"{count} vote(s) clos"
@@ -190,3 +190,5 @@ def due(registry: Store) -> Iterator[str]:
                 yield f"projet {number} : publication impossible, voir les avis"
             else:
                 yield f"publié : {edition.nomenclature}@{edition.version}"
+    if forgotten := proposals.forget(registry):
+        yield f"{forgotten} demande(s) jamais confirmée(s), effacée(s)"

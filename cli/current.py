@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli import values
+from cli import output, values
 from registry import access, opening
 from registry import settings as settings_
 from registry.access import Actor
@@ -89,7 +89,7 @@ def release_options(command: _Command) -> _Command:
 def edition(
     registry: Store, slug: str, release: str | None, at: date | None = None, known_at: datetime | None = None
 ) -> Edition:
-    """The release that is asked for; in force today unless something else is said.
+    """The release that is asked for; in force today unless something else is said. That it was withdrawn is told.
 
     :raises NotFound: if there is no such release, or none is in force.
     """
@@ -97,9 +97,14 @@ def edition(
         raise click.UsageError("a release is refused beside --at and --known-at: it is one or the other")
     if release == "latest":
         return registry.latest(slug)
-    if release and release != "current":
-        return registry.edition(slug, release)
-    return registry.in_force(slug, at or today(), known_at)
+    if not release or release == "current":
+        return registry.in_force(slug, at or today(), known_at)
+    found = registry.edition(slug, release)
+    # A pinned release does not know what is learnt of it later.
+    for known in registry.editions(slug):
+        if known.version == found.version and known.withdrawn_at:
+            click.echo(f"avertissement : {slug}@{found.version} {output.withdrawal(known)}", err=True)
+    return found
 
 
 def contents(stream: IO[bytes]) -> bytes:

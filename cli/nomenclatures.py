@@ -66,7 +66,16 @@ def voting_rules(slug: str, file: IO[bytes] | None) -> None:
             raise Invalid([Problem("voting_rules_are_sound", f"JSON illisible : {error}")]) from error
         ballots.set_rules(registry, slug, document, actor=current.actor())
     found = ballots.rules_of(registry, slug)
-    output.answer(found, [f"{name} : {value}" for name, value in found.items()] or [f"{slug} : aucun vote demandé"])
+    output.answer(
+        found, [f"{name} : {_said(value)}" for name, value in found.items()] or [f"{slug} : aucun vote demandé"]
+    )
+
+
+def _said(value: Any) -> str:
+    """The value of a voting rule, to be read."""
+    if isinstance(value, bool):
+        return "oui" if value else "non"
+    return ", ".join(value) if isinstance(value, list) else str(value or "aucune")
 
 
 @click.command()
@@ -85,7 +94,7 @@ def releases(slug: str) -> None:
 
 def _remarks(edition: Edition) -> str:
     corrects = f"corrige {edition.corrects}" if edition.corrects else ""
-    withdrawn = f"retirée le {edition.withdrawn_at:%Y-%m-%d} : {edition.withdrawn_why}" if edition.withdrawn_at else ""
+    withdrawn = output.withdrawal(edition)
     return ", ".join(filter(None, (corrects, withdrawn)))
 
 

@@ -11,6 +11,7 @@ import click
 
 from registry import errors
 from registry.errors import Conflict, Invalid, NotFound, Problem
+from registry.model import Edition
 
 _AS_JSON = "cli.output.as_json"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -97,6 +98,11 @@ def table(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def withdrawal(edition: Edition) -> str:
+    """When and why a release was withdrawn, in French; empty if it was not."""
+    return f"retirée le {edition.withdrawn_at:%Y-%m-%d} : {edition.withdrawn_why}" if edition.withdrawn_at else ""
 
 
 def progress(line: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from cli import current, output, values
 from registry import proposals
+from registry.errors import Busy
 from registry.proposals import link, proposal_document
 from registry.store.proposals import PUBLIC_STATES, Proposal, ProposalState
 
@@ -84,7 +87,8 @@ def renew(number: int) -> None:
 @output.json_option
 def study(number: int) -> None:
     """Say that a proposal is under study."""
-    _answer(proposals.study(current.store(), number, actor=current.actor()))
+    with _telling(number):
+        _answer(proposals.study(current.store(), number, actor=current.actor()))
 
 
 @proposal.command()
@@ -93,7 +97,8 @@ def study(number: int) -> None:
 @output.json_option
 def retain(number: int, draft: int) -> None:
     """Say that a draft takes a proposal up: it is released with it."""
-    _answer(proposals.retain(current.store(), number, draft, actor=current.actor()))
+    with _telling(number):
+        _answer(proposals.retain(current.store(), number, draft, actor=current.actor()))
 
 
 @proposal.command()
@@ -102,7 +107,21 @@ def retain(number: int, draft: int) -> None:
 @output.json_option
 def decline(number: int, reason: str) -> None:
     """Say that nothing comes of a proposal, and the reason, in public."""
-    _answer(proposals.decline(current.store(), number, reason, actor=current.actor()))
+    with _telling(number):
+        _answer(proposals.decline(current.store(), number, reason, actor=current.actor()))
+
+
+@contextmanager
+def _telling(number: int) -> Iterator[None]:
+    """Send what is decided inside to the address that the proposal came from, if it came from one."""
+    registry = current.store()
+    email = proposals.seen(registry, number).email
+    yield
+    try:
+        proposals.answer_mail(current.settings(), email, registry.proposal(number))
+    except Busy:
+        # It is kept nowhere from now on, and whoever decides may write to it.
+        click.echo(f"aucun message n'est parti : la réponse est à envoyer à {email}", err=True)
 
 
 def _answer(found: Proposal) -> None:

@@ -200,7 +200,8 @@ def difference_lines(changes: ChangeSet) -> Iterator[str]:
 
 
 def _release_lines(registry: Store, edition: Edition, changes: ChangeSet, code: str | None = None) -> Iterator[str]:
-    yield _heading(edition)
+    withdrawn = f", {told}" if (told := output.withdrawal(edition)) else ""
+    yield f"{_heading(edition)}{withdrawn}"
     ends = {code for link in changes.links_added for code in (link.old, link.new)}
     found = registry.labels(edition.nomenclature, edition.version, ends)
     labels = {code: concept.label for code, concept in found.items()}

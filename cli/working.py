@@ -36,7 +36,8 @@ def work(once: bool, every: int, parent: int | None) -> None:
     """Do what is due until it is told to stop (Ctrl-C or SIGTERM), which is a success.
 
     Publishes drafts whose instant has come, closes votes that are over, warns those who pull a list of what will break
-    in it, and sends to webhooks. What can't be done now is said, and tried again. `socle serve` runs one by itself.
+    in it, sends to webhooks, and forgets proposals that nobody confirmed. What can't be done now is said, and tried
+    again. `socle serve` runs one by itself.
     """
     if once:
         _done()

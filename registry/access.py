@@ -333,7 +333,8 @@ class Notice:
 COMMITTEE = "comite"
 FIRST_NAME = "Administration locale"
 _FIRST_ROLES: tuple[Role, ...] = ("administrator", "secretary", "editor")
-_EMAIL = re.compile(r"[^\s@<>,;:()\[\]\\\"]+@[^\s@<>,;:()\[\]\\\"]+\.[^\s@<>,;:()\[\]\\\"]+")
+_ATOM, _LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
 
 
 def create_person(store: Store, name: str, email: str = "", *, actor: Actor) -> Person:

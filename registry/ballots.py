@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from registry.access import Actor, acting
@@ -19,6 +19,7 @@ from registry.store import Store
 from registry.store.drafts import DraftHead
 from registry.store.votes import now
 from registry.votes import (
+    LONGEST,
     Attendance,
     Ballot,
     Choice,
@@ -35,6 +36,8 @@ from registry.votes import (
 REASON_LENGTH = 2_000
 BEING_DECIDED = ("submitted", "approved", "scheduled")
 """States in which an edit voids the votes."""
+
+_LONGEST = timedelta(days=LONGEST)
 
 
 _Head = TypeVar("_Head", bound=DraftHead)
@@ -79,16 +82,14 @@ def ballot_on(
 ) -> Ballot:
     """A ballot on what is being submitted, under these rules.
 
-    :raises Invalid: if its days are not in order.
+    :raises Invalid: if its days are not in order, or further off than the longest vote lasts.
     """
-    first = opens or today()
-    last = closes or last_day(rules, first)
-    problems = []
-    if first < today():
-        problems.append(_day_problem("opens", first, f"à partir du {today()}"))
-    if last < first:
-        problems.append(_day_problem("closes", last, f"à partir du {first}"))
-    refuse(problems)
+    first, soonest, latest = opens or today(), today(), today() + _LONGEST
+    if not soonest <= first <= latest:
+        refuse([_day_problem("opens", first, f"du {soonest} au {latest}")])
+    last, latest = closes or last_day(rules, first), first + _LONGEST
+    if not first <= last <= latest:
+        refuse([_day_problem("closes", last, f"du {first} au {latest}")])
     known = _colleges(store)
     colleges = tuple((slug, known.get(slug, "")) for slug in rules.voters)
     return Ballot(rules, colleges, first, last, submission, draft.round + 1, draft.author, draft.organisation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -26,7 +27,7 @@ def send(settings: Settings, to: str, subject: str, text: str) -> None:
         message = _message(settings.sender, to, subject, text)
         with _connected(settings.smtp_url) as server:
             server.send_message(message)
-    except (OSError, smtplib.SMTPException, ValueError) as error:
+    except (OSError, smtplib.SMTPException, MessageError, ValueError) as error:
         # What the server says may hold the address: only the kind of error is told.
         raise Busy(f"mail was not taken: {type(error).__name__}") from None
 

@@ -66,7 +66,7 @@ def propose(
     :raises Invalid: with every field that is refused; or if too much waits from this address.
     :raises Busy: if too much waits from everybody.
     """
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = _now()
     # Browsers end the lines of a form's texts so.
     what, why, legal_basis = (text.replace("\r\n", "\n").strip() for text in (what, why, legal_basis))
     email = "" if actor.person else email.strip().lower()
@@ -79,8 +79,6 @@ def propose(
         if proposal.state == "held" and store.unconfirmed_since(now - timedelta(hours=1)) >= HELD_BY_ALL:
             raise Busy("too many proposals wait to be confirmed")
         number = store.add_proposal(proposal)
-        # After, not before: SQLite would give the number of the last one away again.
-        store.forget_unconfirmed(now - KEPT_UNCONFIRMED)
         act.object, act.after = f"proposal {number}", proposal.state
     return replace(proposal, id=number)
 
@@ -93,7 +91,7 @@ def confirm(store: Store, number: int, confirmation: str = "", *, actor: Actor) 
     :raises NotFound: if there is none of that number that this confirms.
     """
     with acting(store, actor, "proposal.confirm", f"proposal {number}") as act:
-        proposal = store.proposal(number)
+        proposal = _known(store, number)
         decides = bool({"editor", "secretary"} & actor.roles)
         given = signing.sha256(confirmation.encode("utf-8", "replace"))
         if not (decides or hmac.compare_digest(proposal.confirmation_sha256.encode(), given.encode())):
@@ -113,13 +111,31 @@ def renew(store: Store, number: int, *, actor: Actor) -> Proposal:
     :raises Conflict: if it is not held.
     """
     with acting(store, actor, _DECIDE, f"proposal {number}") as act:
-        proposal = store.proposal(number)
+        proposal = _known(store, number)
         if proposal.state != "held":
             raise Conflict(f"proposal {number} is {proposal.state}")
         after = _confirmable(proposal)
         store.change_proposal(after)
         act.before, act.after = proposal.state, "held, link renewed"
     return after
+
+
+def forget(store: Store) -> int:
+    """Delete what nobody confirmed in time, with the addresses that it came from; return how many that were."""
+    with store.at_once():
+        return store.forget_unconfirmed(_now() - KEPT_UNCONFIRMED)
+
+
+def _known(store: Store, number: int) -> Proposal:
+    """A proposal, public or not; one that nobody confirmed in time is as if it were forgotten already."""
+    proposal = store.proposal(number)
+    if proposal.state == "held" and proposal.created < _now() - KEPT_UNCONFIRMED:
+        raise NotFound("proposal", str(number))
+    return proposal
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _confirmable(proposal: Proposal) -> Proposal:
@@ -172,8 +188,7 @@ def _decide(
         after = replace(proposal, **changes)
         store.change_proposal(after)
         if proposal.person and not store.person(proposal.person).erased:
-            text = _TOLD[state].format(number=number, draft=draft, reason=reason)
-            store.add_notice(proposal.person, f"proposal {number}", text)
+            store.add_notice(proposal.person, f"proposal {number}", _said(after))
         act.before, act.after = proposal.state, state if draft is None else f"{state} draft {draft}"
     return after
 
@@ -203,7 +218,8 @@ def held(store: Store, *, actor: Actor) -> list[Proposal]:
     :raises Forbidden: if the actor does not decide on proposals.
     """
     with refusing(store, actor, _DECIDE, "proposals"):
-        return store.proposals(state="held", limit=1_000)[0]
+        found, _ = store.proposals(state="held", limit=1_000)
+        return [proposal for proposal in found if proposal.created >= _now() - KEPT_UNCONFIRMED]
 
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:
@@ -254,6 +270,31 @@ def confirmation_mail(settings: Settings, proposal: Proposal) -> None:
     mail.send(
         settings, proposal.email, f"Confirmez votre demande {proposal.id}", _MAIL.format(link=link(settings, proposal))
     )
+
+
+def answer_mail(settings: Settings, email: str, proposal: Proposal) -> None:
+    """Tell whoever gave this address what became of what they asked; nothing where there is no address.
+
+    :raises Busy: if it can't be sent.
+    """
+    if email:
+        address = f"{settings.address}demandes/{proposal.id}"
+        mail.send(
+            settings, email, f"Votre demande {proposal.id}", _ANSWER.format(said=_said(proposal), address=address)
+        )
+
+
+def _said(proposal: Proposal) -> str:
+    """What became of a proposal, to whoever asked."""
+    return _TOLD[proposal.state].format(number=proposal.id, draft=proposal.draft, reason=proposal.reason)
+
+
+_ANSWER = """Bonjour,
+
+{said}
+
+{address}
+"""
 
 
 def link(settings: Settings, proposal: Proposal) -> str:

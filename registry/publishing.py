@@ -111,9 +111,14 @@ def schedule(
     """
     place = f"draft {draft_id}"
     with refusing(store, actor, "release.publish", place):
-        if at <= datetime.now(UTC):
+        try:
+            at = at.astimezone(UTC)
+            fault = "instant passé" if at <= datetime.now(UTC) else ""
+        except OverflowError:  # On the first or the last day that there is, which has no other one beside it.
+            fault = "instant hors limites"
+        if fault:
             accepted = "un instant à venir, ou aucun pour publier tout de suite"
-            rules.refuse([Problem("schedule_is_sound", "instant passé", (), "publishAt", at.isoformat(), accepted)])
+            rules.refuse([Problem("schedule_is_sound", fault, (), "publishAt", at.isoformat(), accepted)])
         draft = _decided(store, draft_id, version, valid_from, corrects)
         if draft.state == "open":
             _approved(store, draft)
@@ -133,7 +138,7 @@ def schedule(
             if head.revision != draft.revision:
                 raise Conflict(f"{place} was changed meanwhile")
             act.after = f"scheduled {signing.instant(at)}"
-            changed = replace(head, state="scheduled", publish_at=at.astimezone(UTC), scheduled_by=actor.person)
+            changed = replace(head, state="scheduled", publish_at=at, scheduled_by=actor.person)
             return store.change_draft(head, changed)
 
 

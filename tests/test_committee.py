@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -249,10 +249,13 @@ def test_a_vote_without_enough_approvals_is_rejected_when_it_closes(committee: C
         committee.publish(number)
 
 
-@pytest.mark.parametrize("days", [{"closes": date(2020, 1, 1)}, {"opens": date(2020, 1, 1)}], ids=["closes", "opens"])
-def test_a_vote_in_the_past_is_refused(committee: Committee, days: dict[str, Any]) -> None:
-    with pytest.raises(Invalid):
-        committee.submitted(**days)
+def test_a_vote_in_the_past_or_more_than_a_year_away_is_refused(committee: Committee) -> None:
+    number = committee.drafted()
+
+    for day in ("opens", "closes"):
+        for wrong in (date(2020, 1, 1), today() + timedelta(400), date.max):
+            with pytest.raises(Invalid, match=day):
+                committee.submitted(number, **{day: wrong})
 
 
 def test_an_edit_voids_the_votes_and_says_so_to_whoever_voted(committee: Committee) -> None:
@@ -402,9 +405,12 @@ def test_a_secretary_who_is_none_any_more_publishes_nothing_at_the_instant(commi
     assert (done, committee.store.draft_head(number).state) == ([(number, None)], "approved")
 
 
-def test_an_instant_that_is_past_is_refused(committee: Committee) -> None:
-    with pytest.raises(Invalid):
-        publishing.schedule(committee.store, committee.approved(), datetime.now(UTC), actor=committee.secretary)
+def test_an_instant_that_is_past_or_beyond_all_clocks_is_refused(committee: Committee) -> None:
+    number = committee.approved()
+
+    for at in (datetime.now(UTC), datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))):
+        with pytest.raises(Invalid):
+            publishing.schedule(committee.store, number, at, actor=committee.secretary)
 
 
 def test_a_withdrawn_release_stays_readable_and_the_one_before_is_in_force_again(committee: Committee) -> None:
@@ -872,6 +878,9 @@ def test_the_story_of_a_release_by_the_command(committee: Committee, socle: Call
         ("1.0", "published"),
         ("2.0", "withdrawn"),
     ]
+    for reading in (["show", "aides/C", "--release", "2.0"], ["diff", "aides", "1.0", "2.0"], ["history", "aides/C"]):
+        read = CliRunner().invoke(main, reading)
+        assert (read.exit_code, read.output.count(" : Un code manque.")) == (0, 1), read.output
     assert socle(secretary, "show", "aides/C", "--release", "2.0")["code"] == "C"
     assert [one["outcome"] for one in socle(secretary, "decisions")["items"]] == ["approved", "approved"]
 
@@ -934,6 +943,9 @@ def test_an_attendance_list_is_given_by_the_command(store: Store, socle: Callabl
         "reached": True,
     }
     socle(secretary, "draft", "second-call", number, expected=4)
+    said = CliRunner().invoke(main, ["nomenclatures", "rules", "aides"]).output
+    assert "voters : dep-01, dep-71, dgcs\n" in said
+    assert "consultation : oui\nchair : dgcs\n" in said
 
 
 def test_no_key_is_a_refusal_before_anything_is_written(committee: Committee, tmp_path: Path) -> None:

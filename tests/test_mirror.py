@@ -152,6 +152,9 @@ def test_a_copy_follows_the_registry_from_its_first_release_to_new_keys_and_a_wi
     assert [one.exit_code for one in (first, same, more, last)] == [0] * 4, (first, same, more, last)
     assert f"clé racine, à comparer à celle que le registre annonce : {root_key}" in first.output
     assert json.loads(same.output)["changed"] is False
+    # The registry's entries are years old at first, and the withdrawal is of today: a head so old is told, not refused.
+    assert f"sa dernière entrée est du {AN_INSTANT:%Y-%m-%d}, il y a plus de 30 jours" in first.output
+    assert (json.loads(same.output)["stale"], "plus de 30 jours" in last.output) == (True, False)
     assert asked_when_same == ["/log/checkpoint 304"]
     assert "nouvelle version : aides@2.0" in more.output
     assert root_key not in more.output

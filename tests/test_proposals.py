@@ -20,6 +20,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from cli.committee import due
 from cli.main import main
 from registry import drafts, mail, proposals, publishing
 from registry.access import ANYONE, Actor
@@ -196,6 +197,10 @@ def test_confirmed_again_it_stays_as_it_is(known: Store) -> None:
         "a,b@exemple.fr",
         "Claude <claude@exemple.fr>",
         "x" * 300 + "@exemple.fr",
+        # What a mail's headers can't hold: it was taken, and then an error of the service.
+        "claude@exemple.fr.",
+        "claude@exemple..fr",
+        "claude@\u0435xemple.fr",
     ],
 )
 def test_an_address_that_is_none_or_more_than_one_is_refused(known: Store, email: str) -> None:
@@ -229,16 +234,29 @@ def test_of_all_addresses_together_only_some_wait(known: Store) -> None:
     assert first.state == "held"
 
 
-def test_what_nobody_confirms_is_forgotten(known: Store) -> None:
-    old = a_held_one(known)
+def test_what_nobody_confirms_in_time_is_forgotten_with_its_address_and_its_number_is_not_given_again(
+    known: Store,
+) -> None:
+    old, last = a_held_one(known), a_held_one(known)
     with known.database.writing() as connection:
         since = (datetime.now(UTC) - KEPT_UNCONFIRMED - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         connection.execute(text("UPDATE proposal SET created = :since"), {"since": since})
 
-    a_held_one(known)
+    with pytest.raises(NotFound):  # Whether anything has looked for what is to be forgotten, or not yet.
+        proposals.confirm(known, last.id, last.confirmation, actor=ANYONE)
+    said = [list(due(known)), list(due(known))]
 
-    with pytest.raises(NotFound):
-        known.proposal(old.id)
+    with known.database.reading() as connection:
+        kept = str(list(connection.execute(text("SELECT * FROM proposal"))))
+    assert said == [["2 demande(s) jamais confirmée(s), effacée(s)"], []]
+    assert SAID["what"] not in kept
+    assert "claude@" not in kept
+    assert proposals.held(known, actor=the_operator(known)) == []
+    assert a_held_one(known).id > last.id
+    for number in (old.id, last.id):
+        list(due(known))
+        with pytest.raises(NotFound):
+            known.proposal(number)
 
 
 # What becomes of it
@@ -447,7 +465,7 @@ def posting(box: tuple[_Box, str], sqlite_url: str, tmp_path: Path) -> Iterator[
         yield app.test_client()
 
 
-def test_the_link_goes_to_the_sender_at_the_address_that_the_settings_name(
+def test_the_link_and_the_answer_go_to_the_sender_at_the_address_that_the_settings_name(
     posting: FlaskClient, box: tuple[_Box, str]
 ) -> None:
     made = posting.post(
@@ -466,6 +484,14 @@ def test_the_link_goes_to_the_sender_at_the_address_that_the_settings_name(
     start, _, secret = link.partition("&jeton=")
     assert start == f"https://socle.example/demandes/confirmer?demande={number}"
     assert proposals.confirm(kept, number, secret, actor=ANYONE).state == "received"
+
+    editor = bearer(a_token(kept, an_editor(kept)), If_Match="*")
+    posting.patch(f"{API}/proposals/{number}", json={"state": "declined", "reason": "Déjà prévu."}, headers=editor)
+
+    to, message = box[0].received[1]
+    assert to == ["claude@exemple.fr"]
+    assert f"Votre demande {number} n'est pas retenue : Déjà prévu." in message.get_content()
+    assert f"https://socle.example/demandes/{number}\r\n" in message.get_content()
 
 
 def test_a_mail_server_that_does_not_answer_loses_nothing(sqlite_url: str, tmp_path: Path) -> None:
@@ -531,6 +557,9 @@ def test_the_command_line_does_all_that_the_api_does(machine: CliRunner, registr
     assert [one["id"] for one in listed["items"]] == [int(number)]
 
 
+DECISIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("study", ()), ("decline", ("Non.",)))
+
+
 def test_the_secretary_sees_what_is_held_and_makes_a_new_link_that_voids_the_one_before(
     machine: CliRunner, registry: Store
 ) -> None:
@@ -543,6 +572,8 @@ def test_the_secretary_sees_what_is_held_and_makes_a_new_link_that_voids_the_one
         proposals.confirm(registry, made.id, made.confirmation, actor=ANYONE)
     again = address.partition("jeton=")[2]
     confirmed = ran(machine, "proposal", "confirm", str(made.id), "--confirmation", again)
+    confirmed_state = registry.proposal(made.id).state
+    answered = [ran(machine, "proposal", decided, str(made.id), *why).stderr for decided, why in DECISIONS]
     too_late = machine.invoke(main, ["proposal", "link", str(made.id)])
 
     assert "claude@exemple.fr" in held
@@ -551,8 +582,11 @@ def test_the_secretary_sees_what_is_held_and_makes_a_new_link_that_voids_the_one
     assert address.startswith(f"http://127.0.0.1:8000/demandes/confirmer?demande={made.id}&jeton=")
     assert json.loads(public)["items"] == []
     assert confirmed.exit_code == 0
-    assert registry.proposal(made.id).state == "received"
-    assert (too_late.exit_code, "is received" in too_late.output) == (4, True)
+    assert confirmed_state == "received"
+    # Without a mail server the secretary answers as well, and is told to whom; once it is decided nobody can be.
+    assert [error.count("claude@exemple.fr") for error in answered] == [1, 1]
+    assert registry.proposal(made.id).email == ""
+    assert (too_late.exit_code, "is declined" in too_late.output) == (4, True)
 
 
 def test_whoever_does_not_decide_gets_no_links(machine: CliRunner, registry: Store) -> None:

@@ -362,6 +362,7 @@ def test_a_write_by_session_needs_the_token_of_a_page(client: FlaskClient, regis
     assert written(client, X_CSRF_Token=token[:-1]) == 403
     assert written(client, X_CSRF_Token=token, Origin="https://evil.example") == 403
     assert written(client, X_CSRF_Token=token, Origin="null") == 403
+    assert written(client, X_CSRF_Token=token, Origin="http://[") == 403
     assert written(client, X_CSRF_Token=token, Origin="http://localhost") == 201
     assert written(client, X_CSRF_Token=token) == 201
 

@@ -151,11 +151,19 @@ class Proposals(Releases):
             query = select(func.count()).select_from(t.proposal).where(*conditions)
             return int(connection.execute(query).scalar_one())
 
-    def forget_unconfirmed(self, before: datetime) -> None:
-        """Delete what nobody confirmed that was sent before an instant."""
+    def forget_unconfirmed(self, before: datetime) -> int:
+        """Delete what nobody confirmed that was sent before an instant; return how many that were.
+
+        Of the last proposal of all, an empty row stays until there is another: SQLite would give its number away again.
+        """
+        last = select(func.max(t.proposal.c.id)).scalar_subquery()
+        old = t.proposal.c.state == "held", t.proposal.c.created < signing.instant(before), t.proposal.c.email != ""
+        emptied = dict.fromkeys(("code", "what", "why", "legal_basis", "email", "confirmation"), "")
         with self.database.writing() as connection:
-            old = t.proposal.c.state == "held", t.proposal.c.created < signing.instant(before)
-            connection.execute(delete(t.proposal).where(*old))
+            count = connection.execute(update(t.proposal).where(*old).values(emptied)).rowcount
+            empty = t.proposal.c.state == "held", t.proposal.c.email == "", t.proposal.c.id < last
+            connection.execute(delete(t.proposal).where(*empty))
+            return count
 
     def has_code(self, slug: str, code: str) -> bool:
         """Whether any release of a nomenclature has a concept of this code."""
