@@ -13,6 +13,7 @@ from flask import Flask, Request, Response, abort, current_app, g, request
 from flask.globals import request_ctx
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RoutingException
 
 from api import access, sessions
@@ -105,6 +106,10 @@ def protect(app: Flask, settings: Settings) -> None:
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     if settings.trusted_hosts:
         app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts)
+    if settings.proxies:
+        # The address alone: what the service is called, SOCLE_PUBLIC_URL says.
+        behind = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)
+        app.wsgi_app = behind  # type: ignore[method-assign] # Flask's own way to wrap.
     app.before_request(_check_request)
     app.after_request(_dress)
 

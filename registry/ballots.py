@@ -176,10 +176,11 @@ def vote(
     """Vote for an organisation on what is submitted; a later vote of it takes the place of the one before.
 
     ``organisation`` may be left out by a member of one voter only; a member whose organisation holds another's mandate
-    votes for that one by naming it. ``submission``, if given, is the hash of what the voter read.
+    votes for that one by naming it. Nobody speaks for two organisations otherwise, not even who moved between them.
+    ``submission``, if given, is the hash of what the voter read.
 
     :raises Forbidden: to the draft's author, and to whoever is no member of a voter.
-    :raises Conflict: if no vote is open on the draft.
+    :raises Conflict: if no vote is open on the draft, or the same person has voted for another organisation.
     :raises Stale: if what is submitted is not what the voter read.
     :raises Invalid: if a rejection has no reason, or it is not clear for whom the vote is.
     """
@@ -194,6 +195,13 @@ def vote(
             raise Stale(f"draft {draft_id}: {ballot.submission} is submitted now")
         _check_reason(choice, reason)
         before = {vote.organisation: vote for vote in store.votes(draft_id, ballot.round)}
+        mandated = {row.organisation for row in store.attendance(draft_id, ballot.round) if row.represented_by}
+        spoken_for = {vote.organisation for vote in before.values() if vote.person == actor.person} - mandated - {via}
+        if spoken_for:
+            raise Conflict(
+                f"draft {draft_id}: the same person has voted for {min(spoken_for)}; beside a mandate, "
+                "whoever votes speaks for one organisation"
+            )
         if voting in before:
             act.before = f"{voting} {before[voting].choice}"
         store.put_vote(draft_id, ballot.round, Vote(voting, actor.person, choice, reason, now(), ballot.submission))

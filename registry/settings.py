@@ -39,6 +39,12 @@ def _workers(value: str) -> int:
     return int(value)
 
 
+def _proxies(value: str) -> int:
+    if not 0 <= int(value) <= 5:
+        raise ValueError(value)
+    return int(value)
+
+
 def _iri(value: str) -> str:
     if not value.startswith(("http://", "https://")) or not value.endswith("/"):
         raise ValueError(value)
@@ -119,6 +125,9 @@ class Settings:
     host: str = _setting("127.0.0.1", _text, "an address", "the address that the service listens on")
     port: int = _setting("8000", _port, "a port from 1 to 65535", "the port that the service listens on")
     workers: int = _setting("1", _workers, "a number from 1 to 64", "processes that answer requests")
+    proxies: int = _setting(
+        "0", _proxies, "a number from 0 to 5", "proxies of yours before the service, which say for whom they ask"
+    )
     base_iri: str = _setting(
         "https://socle.example/", _iri, "http(s)://…/", "what the IRIs of new nomenclatures begin with"
     )

@@ -25,7 +25,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from cli.main import main
-from registry import ballots, drafts, editing, editions, feed, keys, publishing
+from registry import access, ballots, drafts, editing, editions, feed, keys, publishing
 from registry.access import Actor
 from registry.crosswalks import CodeList, LocalCode, Mapping
 from registry.editions import Source
@@ -343,6 +343,21 @@ def test_whoever_holds_a_mandate_votes_for_the_one_that_gave_it(store: Store) ->
     committee.days_pass(number, 14)
 
     assert committee.publish(number).version == "1.1"
+
+
+def test_whoever_moves_to_another_organisation_does_not_vote_for_it_too(store: Store) -> None:
+    committee = Committee(store)
+    number = committee.submitted()
+    mover = committee.members["dep-01"]
+    ballots.vote(store, number, "approve", actor=mover)
+    access.leave(store, mover.person, "dep-01", "member", actor=the_operator(store))
+    access.join(store, mover.person, "dgcs", "member", actor=the_operator(store))
+    moved = access.actor_of(store, mover.person, door="session")
+
+    with pytest.raises(Conflict, match="has voted for dep-01"):
+        ballots.vote(store, number, "approve", actor=moved, organisation="dgcs")
+
+    assert [vote.organisation for vote in store.votes(number, 1)] == ["dep-01"]
 
 
 def test_a_list_of_presence_with_two_mandates_of_one_is_refused(store: Store) -> None:

@@ -541,3 +541,16 @@ def test_what_was_read_on_the_account_page_is_not_told_again(client: FlaskClient
     assert "Les votes sont annulés." in shown.text
     assert "Rien de nouveau." in client.get("/compte").text
     assert journal(registry)[-1]["operation"] == "notice.see"
+
+
+@pytest.mark.parametrize(("proxies", "network"), [("0", "127.0.0.0/24"), ("1", "198.51.100.0/24")])
+def test_an_address_is_believed_of_as_many_proxies_as_stand_before_the_service(
+    sqlite_url: str, tmp_path: Path, proxies: str, network: str
+) -> None:
+    with running(settings_for(tmp_path, sqlite_url, proxies=proxies)) as app:
+        client, registry = app.test_client(), app.extensions["socle"].store
+        client.environ_base["HTTP_X_FORWARDED_FOR"] = "203.0.113.9, 198.51.100.7"
+
+        signed_in(client, registry, a_member(registry, "member"))
+
+        assert journal(registry)[-1]["origin"] == network
