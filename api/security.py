@@ -136,13 +136,13 @@ def _check_request() -> None:
 def _check_body() -> None:
     # Granian hands over what it has of a chunked or unfinished body as if it were whole.
     if request.headers.get("Transfer-Encoding"):
-        abort(411)
+        abort(411, "a body is sent whole, with its Content-Length, and never in chunks")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         abort(415, "Content-Encoding is not accepted")
     if request.content_length is None:
         # Neither has a body then (RFC 9112, section 6.3): a view that wants one says that it is empty.
         if request.method not in ("DELETE", "PUT"):
-            abort(411)
+            abort(411, f"{request.method} needs a Content-Length, be it 0")
     elif request.content_length > MAX_BODY:
         abort(413)
     elif len(request.get_data(cache=True)) != request.content_length:
