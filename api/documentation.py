@@ -80,7 +80,7 @@ class Answers(BasePlugin):
             named = [item for item in operation.get("parameters", ()) if item.get("name") == "format"]
             for name in named[0]["schema"]["enum"] if named else ():
                 kind = FORMATS[name].media_type if name in FORMATS else _OTHER_FORMATS[name]
-                schema: dict[str, Any] = {} if kind.endswith("json") else {"type": "string"}
+                schema: dict[str, Any] = {} if kind.partition(";")[0].endswith("json") else {"type": "string"}
                 good["content"].setdefault(kind, {"schema": schema})
             if method == "get":
                 responses["304"] = {"description": "What the client has is still right"}
