@@ -491,7 +491,8 @@ def _now() -> datetime:
 class Token:
     """What lets a program act for a person in some of their roles in one organisation, until the day ``expires``.
 
-    Its text is ``reg_<id>_<secret>``, shown once; only the secret's SHA-256 is kept.
+    Its text is ``reg_<id>_<secret>``, shown once; only the secret's SHA-256 is kept. ``made_by`` is the number of the
+    token that made it, if one did: it ends with that one.
     """
 
     id: int
@@ -503,6 +504,7 @@ class Token:
     expires: date
     revoked: datetime | None = None
     last_used: datetime | None = None
+    made_by: int | None = None
 
 
 DAYS, MOST_DAYS = 90, 365
@@ -537,10 +539,12 @@ def create_token(
         local = actor.door == "terminal" and "administrator" in actor.roles
         if not local and (person != actor.person or not {(organisation, role) for role in roles} <= actor.memberships):
             raise Forbidden("token.create", tuple(roles), organisation)
-        last = _last_day(store, actor)
+        maker = _token_of(store, actor)
+        last = maker.expires if maker else _in_days(MOST_DAYS)
         expires = min(_in_days(DAYS), last) if days is None else _in_days(days)
         held = tuple(role for role in ROLES if role in roles)
-        token = Token(0, person, organisation, held, label, _now(), expires)
+        made_by = maker.id if maker else None
+        token = Token(0, person, organisation, held, label, _now(), expires, made_by=made_by)
         refuse_problems(_token_problems(token, store, last))
         secret = secrets.token_urlsafe(32)
         number = store.add_token(token, signing.sha256(secret.encode()))
@@ -559,7 +563,7 @@ def tokens(store: Store, person: str, *, actor: Actor) -> list[Token]:
 
 
 def revoke_token(store: Store, number: int, *, actor: Actor) -> None:
-    """End a token: one's own, or as an administrator anybody's.
+    """End a token, and those that it made: one's own, or as an administrator anybody's.
 
     :raises NotFound: if there is none of that number, or it is another person's.
     """
@@ -605,11 +609,11 @@ def _in_days(days: int) -> date:
     return today() + timedelta(days=min(max(days, 0), MOST_DAYS + 1))
 
 
-def _last_day(store: Store, actor: Actor) -> date:
-    """The day on which a token that the actor makes must end at the latest."""
-    if actor.door.startswith(_BY_TOKEN):
-        return store.token(int(actor.door.removeprefix(_BY_TOKEN)))[0].expires
-    return _in_days(MOST_DAYS)
+def _token_of(store: Store, actor: Actor) -> Token | None:
+    """The token by which somebody acts, if it is one."""
+    if not actor.door.startswith(_BY_TOKEN):
+        return None
+    return store.token(int(actor.door.removeprefix(_BY_TOKEN)))[0]
 
 
 def _token_problems(token: Token, store: Store, last: date) -> Iterator[Problem]:

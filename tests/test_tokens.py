@@ -147,6 +147,21 @@ def test_a_token_makes_none_that_carries_more_or_lasts_longer(store: Store) -> N
     assert token.roles == ("mapper",)
 
 
+def test_what_a_token_made_ends_with_it(store: Store) -> None:
+    member = a_member(store, "mapper")
+    first, text = access.create_token(store, member.person, "dep-71", ["mapper"], actor=member)
+    other, _ = access.create_token(store, member.person, "dep-71", ["mapper"], actor=member)
+    by_first = access.token_actor(store, text, today())
+    second, text = access.create_token(store, member.person, "dep-71", ["mapper"], actor=by_first)
+    by_second = access.token_actor(store, text, today())
+    third, _ = access.create_token(store, member.person, "dep-71", ["mapper"], actor=by_second)
+
+    access.revoke_token(store, first.id, actor=member)
+
+    found = {token.id: bool(token.revoked) for token in store.tokens(member.person)}
+    assert found == {first.id: True, other.id: False, second.id: True, third.id: True}
+
+
 def test_a_token_is_revoked_by_its_owner_or_an_administrator(store: Store) -> None:
     owner, other = a_member(store, "mapper"), a_member(store, "mapper")
     first, _ = access.create_token(store, owner.person, "dep-71", ["mapper"], days=1, actor=owner)

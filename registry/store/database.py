@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Select, create_engine, event, exc, ma
 
 from registry.errors import Busy, Conflict, Damaged, Invalid, Problem
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 """The migration that this code needs, as Alembic names it."""
 
 WRITERS = 3

@@ -195,6 +195,7 @@ class People(Releases):
                     label=token.label,
                     created=instant(token.created),
                     expires=token.expires.isoformat(),
+                    made_by=token.made_by,
                     revoked="",
                     last_used="",
                 )
@@ -221,9 +222,11 @@ class People(Releases):
             return [_token(row) for row in rows]
 
     def revoke_token(self, number: int, at: datetime) -> None:
-        """End a token; one that has ended stays as it is."""
+        """End a token and those that it made, one after the other; what has ended stays as it is."""
+        ended = select(t.token.c.id).where(t.token.c.id == number).cte("ended", recursive=True)
+        ended = ended.union(select(t.token.c.id).join(ended, t.token.c.made_by == ended.c.id))
         with self.database.writing() as connection:
-            still = t.token.c.id == number, t.token.c.revoked == ""
+            still = t.token.c.id.in_(select(ended.c.id)), t.token.c.revoked == ""
             connection.execute(update(t.token).where(*still).values(revoked=instant(at)))
 
     def use_token(self, number: int, at: datetime) -> None:
@@ -357,6 +360,7 @@ def _token(row: Row[Any]) -> Token:
         datetime.fromisoformat(row.expires).date(),
         _instant(row.revoked) if row.revoked else None,
         _instant(row.last_used) if row.last_used else None,
+        row.made_by,
     )
 
 

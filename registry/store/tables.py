@@ -422,6 +422,7 @@ token = _table(
     _text("expires"),
     _text("revoked"),
     _text("last_used"),
+    Column("made_by", Integer),
 )
 
 sign_in_link = _table(
