@@ -121,6 +121,18 @@ def a_member(store: Store, *roles: Role, organisation: str = "dep-71") -> Actor:
     return access.actor_of(store, person.id, door="session")
 
 
+def with_the_schema_of_before(store: Store) -> None:
+    """Take a registry back to migration 0004, after which there were three things more."""
+    with store.database.writing() as connection:
+        for statement in (
+            "ALTER TABLE token DROP COLUMN made_by",
+            "DROP TABLE reach",
+            "DROP TABLE target",
+            "UPDATE alembic_version SET version_num = '0004'",
+        ):
+            connection.exec_driver_sql(statement)
+
+
 def a_token(store: Store, actor: Actor, *, days: int = 30) -> str:
     """A token of a person of one organisation, in all of their roles."""
     [(organisation, roles)] = {slug: actor.roles for slug, _ in actor.memberships}.items()

@@ -40,6 +40,7 @@ from tests.factories import (
     bearer,
     examples,
     published,
+    with_the_schema_of_before,
 )
 
 CODES = ("A", "B", "C", "D", "E")
@@ -258,9 +259,7 @@ def test_a_registry_of_before_is_counted_when_it_is_migrated(store: Store, base:
     mapped(store, "ccas-2", {})
     draft = a_draft_of(store, base, {"A": "replaced", "B": "split", "C": "moved", "D": "deprecated"})
     before = impact(store, draft)
-    with store.database.writing() as connection:
-        for statement in ("DROP TABLE reach", "DROP TABLE target", "UPDATE alembic_version SET version_num = '0004'"):
-            connection.exec_driver_sql(statement)
+    with_the_schema_of_before(store)
 
     migrate(database_url)
 

@@ -30,7 +30,18 @@ from registry.settings import Settings
 from registry.store import Store, migrate
 from registry.store.proposals import Proposal
 from tests.conftest import running, settings_for
-from tests.factories import a_concept, a_draft, a_member, a_release, a_token, bearer, keys_of, published, the_operator
+from tests.factories import (
+    a_concept,
+    a_draft,
+    a_member,
+    a_release,
+    a_token,
+    bearer,
+    keys_of,
+    published,
+    the_operator,
+    with_the_schema_of_before,
+)
 
 API = "/api/v1"
 SAID: dict[str, Any] = {"what": "Préciser la définition.", "why": "La loi a changé."}
@@ -163,8 +174,7 @@ def test_what_confirms_a_proposal_is_kept_as_a_hash_also_of_proposals_of_before(
         kept = str(connection.execute(text("SELECT * FROM proposal")).all())
         before = {"secret": made.confirmation, "id": made.id}
         connection.execute(text("UPDATE proposal SET confirmation = :secret WHERE id = :id"), before)
-        for statement in ("DROP TABLE reach", "DROP TABLE target", "UPDATE alembic_version SET version_num = '0004'"):
-            connection.execute(text(statement))
+    with_the_schema_of_before(known)
 
     migrate(database_url)
 
