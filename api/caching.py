@@ -233,6 +233,8 @@ def file_answer(
         return answer(
             data, media_type=media_type, pinned=pinned, modified=modified, links=links, location=location, parts=True
         )
+    if request.method == "HEAD":
+        file.close()  # Nobody reads it.
     response = Response(ranges.Streamed(file, size), mimetype=media_type, direct_passthrough=True)
     response.headers["Content-Length"] = str(size)
     return _dressed(response, etag, pinned, modified, links, location, parts=True)

@@ -29,12 +29,13 @@ class Streamed:
         self._file, self.part = file, _Part(0, size)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Read the part."""
+        """Read the part, and close the file after it."""
         first, left = self.part
-        self._file.seek(first)
-        while left and (piece := self._file.read(min(_CHUNK, left))):
-            left -= len(piece)
-            yield piece
+        with self._file:
+            self._file.seek(first)
+            while left and (piece := self._file.read(min(_CHUNK, left))):
+                left -= len(piece)
+                yield piece
 
     def close(self) -> None:
         """Close the file."""

@@ -95,7 +95,11 @@ def kept(store: Store, slug: str, version: str) -> tuple[Blob, IO[bytes]]:
             os.utime(name)
         return blob, stream
     made = TemporaryFile()  # noqa: SIM115 -- whoever asked closes it.
-    write(store, slug, version, made)
+    try:
+        write(store, slug, version, made)
+    except BaseException:
+        made.close()
+        raise
     size = made.tell()
     made.seek(0)
     blob = Blob(hashlib.file_digest(made, "sha256").hexdigest(), size)
