@@ -37,6 +37,8 @@ _ROOM = 8
 """How many places there are for each key: the more, the fewer keys fall on one place."""
 _MOST_NAMED = 50_000
 """How many codes an enumeration may hold."""
+_MOST_SAID = 5_000
+"""How many texts of a field may be written as an enumeration."""
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,Z+-]*)?"
 _FRENCH_DAY = r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}([T ][0-9:.,Z+-]*)?"
 
@@ -102,7 +104,7 @@ class Answers:
     def spread(self, run: Run, *, raw: bool) -> None:
         """Make the lists that the writing of rows reads; ``raw`` keys are codes as CSV has them, quoted or not."""
         column = ("bare" if raw else "marked") if self.bare else ""
-        struct = "{" + ", ".join(f"'{name}': nullif({name}, '')" for name in CELL_FIELDS) + "}"
+        struct = "" if column else "{" + ", ".join(f"'{name}': {_said(run, name)}" for name in CELL_FIELDS) + "}"
         last = f" || {quoted(self.bare.last)}" if self.bare and raw else ""
         answer = f"coalesce({column}, ''){last}" if column else struct
         cell = f"SELECT entry, {answer} AS cell FROM cell"
@@ -185,6 +187,18 @@ class Answers:
             f"WHEN {period} < 0 THEN {NO_RELEASE} "
             f"ELSE coalesce({varying}{place(f'concat({separator}, {code})')}, {UNKNOWN}) END"
         )
+
+
+def _said(run: Run, name: str) -> str:
+    """A field of the cells, null where it is empty; of few texts, as an enumeration, which is written in half the time.
+
+    Parquet has it as text all the same, each text once in every group of rows.
+    """
+    text = f"nullif({name}, '')"
+    if not 0 < run(f"SELECT count(DISTINCT {text}) FROM cell")[0][0] <= _MOST_SAID:
+        return text
+    run(f"CREATE TYPE said_{name} AS ENUM (SELECT DISTINCT {name} FROM cell WHERE {name} <> '' ORDER BY {name})")
+    return f"CAST({text} AS said_{name})"
 
 
 def _slot(key: str, nth: int, size: int) -> str:

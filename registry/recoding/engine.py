@@ -117,11 +117,22 @@ class _NotRead(Exception):
     """DuckDB could not read the data."""
 
 
-def _read_csv(path: str, dialect: Dialect, quote: str = '"', null: str = "") -> str:
-    columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(dialect.header)))
+def _read_csv(path: str, dialect: Dialect) -> str:
+    """The file's cells, as columns c0, c1 and so on."""
+    columns = [f"c{place}" for place in range(len(dialect.header))]
+    return _read(path, columns, dialect.delimiter, '"', "")
+
+
+def _read_lines(path: str, marks: str) -> str:
+    """The file's lines as they stand, as the column ``line``; ``marks`` are two characters that it does not hold."""
+    return _read(path, ["line"], marks[0], "", marks[1])
+
+
+def _read(path: str, columns: Sequence[str], delimiter: str, quote: str, null: str) -> str:
+    typed = ", ".join(f"'{column}': 'VARCHAR'" for column in columns)
     return (
-        f"read_csv({quoted(path)}, auto_detect = false, delim = {quoted(dialect.delimiter)}, quote = '{quote}', "
-        f"escape = '{quote}', header = true, columns = {{{columns}}}, nullstr = '{null}', allow_quoted_nulls = false, "
+        f"read_csv({quoted(path)}, auto_detect = false, delim = {quoted(delimiter)}, quote = '{quote}', "
+        f"escape = '{quote}', header = true, columns = {{{typed}}}, nullstr = '{null}', allow_quoted_nulls = false, "
         f"strict_mode = true, max_line_size = {LONGEST_CELL}, compression = 'none')"
     )
 
@@ -178,16 +189,16 @@ class _Engine:
         query = "SELECT DISTINCT code FROM told WHERE status = 'ambiguous' ORDER BY code LIMIT 100"
         return [code for (code,) in self.ask(query)]
 
-    def rows(self, columns: str, names: Sequence[str] = (), *, verbatim: str = "") -> str:
+    def rows(self, columns: str, names: Sequence[str] = (), *, verbatim: bool = False) -> str:
         """The query of the rows as they are written, in their order; the columns added bear the names given, if any.
 
-        ``verbatim`` reads the file's cells as they stand, quotes and all, and has rows written so.
+        ``verbatim`` says that the source gives cells as they stand, quotes and all; rows are written so then.
         """
-        self.answers.spread(self.ask, raw=bool(verbatim))
-        cell = self.answers.cell(self.code, self.day, raw=bool(verbatim))
+        self.answers.spread(self.ask, raw=verbatim)
+        cell = self.answers.cell(self.code, self.day, raw=verbatim)
         if self.answers.shares:
             cell = f"unnest({cell})"
-        source = f"{verbatim or self.source} AS data_, answers"
+        source = f"{self.source} AS data_, answers"
         if not names:
             return f"SELECT {columns}, {cell} FROM {source}"
         added = ", ".join(f"cell_.{field} AS {_named(name)}" for field, name in zip(CELL_FIELDS, names, strict=False))
@@ -346,9 +357,15 @@ def _through_csv(
             tally = engine.count()
             pump.verbatim = not again and looks.bare(dialect, tally.rows)
             quote = "" if pump.verbatim else '"'
-            verbatim = _read_csv(path, dialect, "", looks.marks[0])
-            columns = ", ".join(f"c{place}" for place in range(len(dialect.header)))
-            rows = engine.rows(columns, verbatim=verbatim if pump.verbatim else "")
+            if pump.verbatim:
+                # Each row is one cell then: its own cells are cut only where one is looked at.
+                engine.source = _read_lines(path, looks.marks)
+                engine.code = f"split_part(line, {quoted(between)}, {dialect.header.index(plan.column) + 1})"
+                if plan.date_column:
+                    place = dialect.header.index(plan.date_column) + 1
+                    engine.day = f"split_part(line, {quoted(between)}, {place})"
+            columns = "line" if pump.verbatim else ", ".join(f"c{place}" for place in range(len(dialect.header)))
+            rows = engine.rows(columns, verbatim=pump.verbatim)
         except BaseException:
             os.close(reader)
             os.close(writer)

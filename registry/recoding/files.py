@@ -228,6 +228,8 @@ def _has_spaced_quote(chunk: bytes) -> bool:
 
     Where spaces reach the beginning of the chunk, what stands before them may be anything.
     """
+    if b" " not in chunk:
+        return False
     return any(
         chunk[max(0, found.start() - 200) : found.start()].rstrip(b" ")[-1:] in before
         for pattern, before in ((_SPACE_QUOTE, b";,\t\r\n"), (_SPACE_DELIMITER, b'"'))
