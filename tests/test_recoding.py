@@ -242,6 +242,33 @@ def test_rows_stay_in_order_beyond_what_one_thread_reads(tmp_path: Path) -> None
     assert done.tally.reversible
 
 
+@pytest.mark.parametrize(
+    ("last", "encoding"),
+    [
+        ("a;fin", "utf-8"),
+        ("a;à la fin", "utf-8"),
+        ("a;à la fin", "cp1252"),
+        ('"a"; "fin"', "utf-8"),
+        ('a;"en deux\nlignes"', "utf-8"),
+        ("a;\x1c\x1d", "utf-8"),
+        ("a;fin\r", "utf-8"),
+    ],
+)
+def test_a_file_that_ends_otherwise_than_it_begins_is_read_as_it_is(tmp_path: Path, last: str, encoding: str) -> None:
+    source = tmp_path / "longue.csv"
+    begun = "code;texte\n" + "a;comme tout le reste\n" * 60_000
+    data = (begun + last + "\n").encode(encoding)
+    source.write_bytes(data)
+    header, *rows = cells_of(data, ";")
+    found = a_lookup()
+    expected = list(Recoder(found, header).rows(rows))
+
+    written, done = recoded_file(source, found)
+
+    assert cells_of(written, ";") == [[*header, *PLAN.added], *expected]
+    assert done.read == hashlib.sha256(data).hexdigest()
+
+
 def test_an_empty_cell_and_a_quoted_empty_one_stay_what_they_are(tmp_path: Path) -> None:
     source = tmp_path / "d.csv"
     source.write_bytes(b'a;code;b\n;0341;""\n"";;x\n')

@@ -21,6 +21,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
@@ -36,6 +37,7 @@ from registry.recoding.files import (
     Looks,
     check_header,
     chunks,
+    guessed,
     in_utf8,
     nameless,
     path_of,
@@ -115,6 +117,10 @@ def _run(connection: DuckDBPyConnection, statement: str) -> DuckDBPyConnection:
 
 class _NotRead(Exception):
     """DuckDB could not read the data."""
+
+
+class _NotGuessed(Exception):
+    """A file is not what its beginning seemed to be."""
 
 
 def _read_csv(path: str, dialect: Dialect) -> str:
@@ -301,10 +307,17 @@ def recode_csv(data: Path, out: int, lookup: Lookup, *, gz: bool, folder: Path, 
             plain.flush()
             plain.seek(0)
         source: Any = plain if gz else digest
-        plain, dialect, looks = in_utf8(plain, source, wanted, lambda: nameless(folder, stack))
-        check_header(dialect.header, (), plan.added)
+        guess = guessed(plain, wanted)
+        # Going through the file takes one thread: the other one counts meanwhile, as if all were as it begins.
+        with ThreadPoolExecutor(1) as another:
+            seen = another.submit(in_utf8, plain, source, wanted, lambda: nameless(folder, stack))
+            done = None
+            if guess:
+                with suppress(_NotRead, _NotGuessed):
+                    done = _through_csv(plain, out, lookup, *guess, folder, progress, gz=gz, again=False, seen=seen)
+            plain, dialect, looks = seen.result()
         again = not looks.plain
-        while True:
+        while done is None:
             if again:
                 rewritten = nameless(folder, stack)
                 rewrite(plain, dialect, rewritten)
@@ -312,7 +325,6 @@ def recode_csv(data: Path, out: int, lookup: Lookup, *, gz: bool, folder: Path, 
                 plain = rewritten
             try:
                 done = _through_csv(plain, out, lookup, dialect, looks, folder, progress, gz=gz, again=again)
-                break
             except _NotRead:
                 if again:
                     raise unreadable(
@@ -337,7 +349,14 @@ def _through_csv(
     *,
     gz: bool,
     again: bool,
+    seen: Future[tuple[IO[bytes], Dialect, Looks]] | None = None,
 ) -> tuple[Tally, str]:
+    """``seen``, if given, will say what the file is, of which the dialect and the looks are a guess until then.
+
+    :raises _NotGuessed: if the guess was wrong; nothing was written.
+    :raises _NotRead: if DuckDB can't read the file.
+    """
+    check_header(dialect.header, (), lookup.plan.added)
     plan, path, between = lookup.plan, path_of(plain.fileno()), dialect.between
     code = f"c{dialect.header.index(plan.column)}"
     day = f"c{dialect.header.index(plan.date_column)}" if plan.date_column else ""
@@ -354,7 +373,11 @@ def _through_csv(
             connection = stack.enter_context(_connected([path, *files, path_of(writer)], spill))
             engine = _Engine(connection, answers, _read_csv(path, dialect), code, day)
             answers.load(engine.ask, *files)
-            tally = engine.count()
+            try:
+                tally = engine.count()
+            finally:
+                # Whatever came of it, it came of the file only if the guess was right.
+                looks = _looks_as_guessed(dialect, looks, seen) if seen else looks
             pump.verbatim = not again and looks.bare(dialect, tally.rows)
             quote = "" if pump.verbatim else '"'
             if pump.verbatim:
@@ -390,6 +413,13 @@ def _through_csv(
         if pump.error:
             raise pump.error
         return tally, pump.sha256
+
+
+def _looks_as_guessed(dialect: Dialect, looks: Looks, seen: Future[tuple[IO[bytes], Dialect, Looks]]) -> Looks:
+    _, real, found = seen.result()
+    if (real, found.plain, found.marks) != (dialect, looks.plain, looks.marks):
+        raise _NotGuessed
+    return found
 
 
 class _Watch(threading.Thread):

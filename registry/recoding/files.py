@@ -359,6 +359,19 @@ def unzip(file: Any, into: IO[bytes], most: int) -> None:
         raise unreadable("gzip illisible ou tronqué", accepted="un fichier CSV compressé par gzip, entier") from None
 
 
+def guessed(file: IO[bytes], wanted: Sequence[str]) -> tuple[Dialect, Looks] | None:
+    """What a CSV file in UTF-8 seems to be by its first piece; nothing where that shows something else already."""
+    file.seek(0)
+    piece = file.read(CHUNK)
+    file.seek(0)
+    begun = io.BytesIO(piece[: piece.rfind(b"\n") + 1])
+    with suppress(Invalid):
+        looks = looked_at(begun)
+        if looks.is_utf8 and looks.plain:
+            return dialect_of(begun, looks, wanted), looks
+    return None
+
+
 def in_utf8(
     file: IO[bytes], source: Any, wanted: Sequence[str], new: Callable[[], IO[bytes]]
 ) -> tuple[IO[bytes], Dialect, Looks]:
