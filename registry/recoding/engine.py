@@ -311,12 +311,16 @@ def recode_csv(data: Path, out: int, lookup: Lookup, *, gz: bool, folder: Path, 
         # Going through the file takes one thread: the other one counts meanwhile, as if all were as it begins.
         with ThreadPoolExecutor(1) as another:
             seen = another.submit(in_utf8, plain, source, wanted, lambda: nameless(folder, stack))
-            done = None
+            done, again = None, False
             if guess:
-                with suppress(_NotRead, _NotGuessed):
+                try:
                     done = _through_csv(plain, out, lookup, *guess, folder, progress, gz=gz, again=False, seen=seen)
+                except _NotRead:
+                    again = True  # The guess was right: it would be read no better a second time.
+                except _NotGuessed:
+                    pass
             plain, dialect, looks = seen.result()
-        again = not looks.plain
+        again = again or not looks.plain
         while done is None:
             if again:
                 rewritten = nameless(folder, stack)
