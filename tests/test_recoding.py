@@ -9,19 +9,21 @@ import hashlib
 import io
 import json
 import logging
+import multiprocessing
 import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,9 @@ from registry.crosswalks import CodeList, LocalCode, Mapping, Organisation
 from registry.editions import Source, publish
 from registry.errors import Invalid
 from registry.model import Link
-from registry.recoding import engine, files
-from registry.recoding.rows import Recoder
+from registry.recoding import csv_file, files, parquet_file
+from registry.recoding.csv_rows import Rows
+from registry.recoding.rows import Counted, Done, Recoder, tally
 from registry.recoding.rule import Cell, Hierarchy, Lookup, Plan, Target, day_of, lookup, recoded
 from registry.store import Store
 from tests import faults
@@ -129,7 +132,7 @@ def test_rows_are_shared_out_by_published_weights_or_equally_and_never_by_guess(
     assert together == [("A", "split", "0.666666"), ("B", "split", "0.333334")]
 
 
-# Files: what DuckDB makes of them is what Python's csv and a dictionary make of them
+# Files: what comes of them is what Python's csv and a dictionary make of them
 
 CODES = ("0341", "341", " 341", "é", "A;B", 'say "x"', "\u00a0", "NULL", "0", "-")
 _ENTRIES = [
@@ -149,11 +152,11 @@ def a_lookup(**changes: Any) -> Lookup:
     return Lookup(**given | changes)
 
 
-def recoded_file(data: Path, found: Lookup, *, gz: bool = False) -> tuple[bytes, engine.Done]:
+def recoded_file(data: Path, found: Lookup, *, gz: bool = False) -> tuple[bytes, Done]:
     """A file recoded beside itself: its bytes, and what it came to."""
     out = data.with_name(f"{data.name}.out")
     with files.whole(out) as file:
-        done = engine.recode_csv(data, file, found, gz=gz, folder=data.parent, progress=lambda *_: None, most=1 << 30)
+        done = csv_file.recode_csv(data, file, found, gz=gz, folder=data.parent, progress=lambda *_: None, most=1 << 30)
     return out.read_bytes(), done
 
 
@@ -242,6 +245,142 @@ def test_rows_stay_in_order_beyond_what_one_thread_reads(tmp_path: Path) -> None
     assert done.tally.reversible
 
 
+def answer_of(lookup: Lookup, code: str) -> str:
+    """How a row goes on behind its own cells."""
+    buffer = io.StringIO()
+    for [cell] in [lookup.entries[lookup.entry(code)]]:
+        texts = [f'"{text}"' if " " in text else text for text in cell[:5]]
+        buffer.write(";" + ";".join(texts) + "\n")
+    return buffer.getvalue()
+
+
+def rows_of(text: str) -> list[tuple[str, str]]:
+    """The rows of note and code that csv reads: as they stand, and their codes.
+
+    :raises Error: if it reads none, or a row has not two cells.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(lines, delimiter=";", strict=True)
+    found, last = [], 0
+    for row in reader:
+        own, last = "".join(lines[last : reader.line_num]), reader.line_num
+        if len(row) not in (0, 2):
+            raise csv.Error("cells")
+        if row:
+            found.append((re.sub(r"(\r\n|\r|\n)\Z", "", own), row[1]))
+    return found
+
+
+@given(st.text(st.sampled_from('";\n\rx \1'), max_size=30), st.sets(st.integers(1, 8), max_size=2))
+@example('x;"a\n\nx;x\n";x\nx;x', {1, 2})
+@example('"";x\n""x;x', set())
+@example('"""";x\n"a""";"b"', set())
+@example('"""";x\n""""x;"b"', set())
+@example('x"x;x\n"a"x;x', set())
+@example('"x;";x\n\rx;x\r', {1})
+@example('"\1;";x', set())
+def test_rows_are_those_that_csv_reads_wherever_a_file_is_cut_and_stay_as_they_stand(text: str, cuts: set[int]) -> None:
+    lines = [f"{line}\n" for line in text.split("\n")]
+    ends = [0, *sorted(cut for cut in cuts if cut < len(lines)), len(lines)]
+    pieces = ["".join(lines[start:end]).encode() for start, end in pairwise(ends)]
+    found = a_lookup(known={"x": 5, "x\n": 6})
+    rows = Rows(found, files.dialect_of(b"note;code\n", ["code"]))
+
+    def recoded() -> str:
+        return b"".join(piece.rows for piece in csv_file.recoded(rows, iter(pieces), 1)).decode()
+
+    try:
+        expected = rows_of("".join(lines))
+    except csv.Error:
+        with pytest.raises(Invalid, match="ligne"):
+            recoded()
+        return
+
+    assert recoded() == "".join(own + answer_of(found, code) for own, code in expected)
+
+
+def a_large_file(chance: random.Random) -> list[str]:
+    """Rows of note and code of every kind that there is, of which some go through many pieces."""
+    kinds = ["note;0341", '"note";"0341"', '"a;b";341', '"en\ndeux";"A;B"', 'de 5" à 6";é', '"";', '"dit ""oui""";-']
+    weights = [1000, 1000, 10, 10, 1, 10, 10]
+    rows = []
+    for _ in range(40):
+        # Some of the pieces have rows of one kind alone.
+        some = chance.sample(range(len(kinds)), chance.randrange(1, 4))
+        rows += chance.choices([kinds[one] for one in some], [weights[one] for one in some], k=10_000)
+    rows[200_000] = '"' + "long\n" * 200_000 + '";0341'
+    return rows
+
+
+def test_a_large_file_comes_back_byte_for_byte_with_its_answers_whichever_process_recodes_which_piece(
+    tmp_path: Path,
+) -> None:
+    rows = a_large_file(random.Random(5))
+    source = tmp_path / "d.csv"
+    source.write_text("note;code\n" + "".join(f"{row}\n" for row in rows))
+    found = a_lookup()
+    answers = {row: answer_of(found, rows_of(row)[0][1]) for row in set(rows)}
+
+    written, done = recoded_file(source, found)
+
+    header, _, body = written.decode().partition("\n")
+    assert header == ";".join(["note", "code", *PLAN.added])
+    assert body == "".join(row + answers[row] for row in rows)
+    assert done.tally.rows == done.tally.rows_out == len(rows)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [("a;b;c", 300_002), ('"a"b;c', 300_002), ('a;"b', 300_002), ("a;\0", None)],
+)
+def test_what_cannot_be_read_is_told_with_its_line_however_far_it_stands(
+    tmp_path: Path, wrong: str, line: int | None
+) -> None:
+    source = tmp_path / "d.csv"
+    row = "une note assez longue;0341\n"
+    source.write_text("note;code\n" + row * 300_000 + f"{wrong}\n" + row * 100_000)
+
+    with pytest.raises(Invalid) as refused:
+        recoded_file(source, a_lookup())
+
+    assert [problem.where for problem in refused.value.problems] == [f"ligne {line}" if line else ""]
+    assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]
+    assert not multiprocessing.active_children()
+
+
+def test_a_recoding_whose_process_is_ended_writes_nothing(tmp_path: Path) -> None:
+    source, out = tmp_path / "d.csv", tmp_path / "o.csv"
+    source.write_text("note;code\n" + "une note assez longue;0341\n" * 400_000)
+
+    def end(*_: object) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(OSError, match=r"process|pipe"), files.whole(out) as file:
+        csv_file.recode_csv(source, file, a_lookup(), gz=False, folder=tmp_path, progress=end, most=1 << 30)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]
+    assert not multiprocessing.active_children()
+
+
+def test_codes_that_are_too_many_for_memory_are_counted_on_the_disk_alike(tmp_path: Path) -> None:
+    chance, found = random.Random(7), a_lookup()
+    told = [(chance.choice([*CODES, *map(str, range(50))]), chance.randrange(1, 9)) for _ in range(400)]
+
+    with ExitStack() as stack:
+        few, many = (Counted(tmp_path, stack, most) for most in (7, 1_000))
+        for code, times in told:
+            for counted in (few, many):
+                counted.add({(code, found.entry(code)): times})
+        tallies = [tally(found, counted) for counted in (few, many)]
+
+    rows = [[code] for code, times in told for _ in range(times)]
+    beside = Recoder(found, ["code"])
+    assert len(list(beside.rows(rows))) == len(rows)
+    assert tallies == [beside.tally()] * 2
+
+
 @pytest.mark.parametrize(
     ("last", "encoding"),
     [
@@ -306,24 +445,33 @@ def test_codes_are_found_quoted_or_not_and_other_cells_come_back_as_they_stand(t
 
 
 @pytest.mark.parametrize("dated", [False, True])
-def test_a_file_of_which_no_code_is_known_takes_no_longer_than_another(tmp_path: Path, dated: bool) -> None:
-    source = tmp_path / "d.csv"
-    source.write_text("code;jour\n" + "".join(f"X{n};2024-02-01\n" for n in range(30_000)))
-    known = {f"L{n:05d}": 5 + n % len(CODES) for n in range(5_000)}
+@pytest.mark.parametrize("unknown", [10, 60_000])
+def test_a_parquet_file_comes_to_what_python_makes_of_it_however_many_codes_it_has(
+    tmp_path: Path, dated: bool, unknown: int
+) -> None:
+    days = ["2024-02-01", "01/02/2024", " 1/3/2021 ", "2019-01-01", "2024-02-30", "0000-01-01", "31/12/24", ""]
+    rows = [[code, day] for code in [*CODES, ""] for day in days] + [[f"X{n}", days[0]] for n in range(unknown)]
+    source, out = tmp_path / "d.parquet", tmp_path / "o.parquet"
+    table = tmp_path / "d.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["code", "jour"], *rows])
+    read = f"read_csv('{table}', all_varchar = true, header = true, delim = ',', quote = '\"')"
+    duckdb.execute(f"COPY (SELECT nullif(code, '') AS code, nullif(jour, '') AS jour FROM {read}) TO '{source}'")
     by_day: dict[str, Any] = {
         "plan": replace(PLAN, date_column="jour"),
-        "starts": (date(2020, 1, 1), date(2024, 1, 1)),
+        "starts": (date(2020, 1, 1), date(2024, 2, 1)),
         "open": frozenset({0, 1}),
-        "varying": {(0, "L00000"): 6},
+        "varying": {(0, "0341"): 7},
     }
-    found = a_lookup(known=known, **by_day) if dated else a_lookup(known=known)
-    begun = time.process_time()
+    found = a_lookup(**by_day) if dated else a_lookup()
+    beside = Recoder(found, ["code", "jour"])
+    expected = list(beside.rows(rows))
 
-    _, done = recoded_file(source, found)
+    with files.whole(out) as written:
+        done = parquet_file.recode_parquet(source, written, found, folder=tmp_path, progress=lambda *_: None)
 
-    # A cast that fails makes up a message with every known code: half a millisecond a row.
-    assert time.process_time() - begun < 10
-    assert {status: count.rows for status, count in done.tally.counts.items()} == {"unknown": 30_000}
+    assert [[cell or "" for cell in row] for row in duckdb.execute(f"FROM '{out}'").fetchall()] == expected
+    assert done.tally == beside.tally()
 
 
 def test_gzip_and_cp1252_come_back_as_they_came(tmp_path: Path) -> None:
@@ -409,7 +557,7 @@ def test_a_hostile_column_name_is_only_a_name(tmp_path: Path, name: str) -> None
     written, _ = recoded_file(source, a_lookup(plan=plan))
     out = tmp_path / "out.parquet"
     with files.whole(out) as file_:
-        engine.recode_parquet(parquet, file_, a_lookup(plan=plan), folder=tmp_path, progress=lambda *_: None)
+        parquet_file.recode_parquet(parquet, file_, a_lookup(plan=plan), folder=tmp_path, progress=lambda *_: None)
 
     assert cells_of(written, ";")[0] == ["autre", name, *plan.added]
     assert cells_of(written, ";")[1][2] == "T0"
@@ -421,7 +569,7 @@ def test_a_hostile_column_name_is_only_a_name(tmp_path: Path, name: str) -> None
 def test_duckdb_opens_no_file_but_those_at_hand(tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("a\n1\n")
-    with tempfile.TemporaryDirectory() as spill, engine._connected([], Path(spill)) as connection:
+    with tempfile.TemporaryDirectory() as spill, parquet_file._connected([], Path(spill)) as connection:
         for statement in (
             f"FROM read_csv('{other}')",
             f"COPY (SELECT 1) TO '{tmp_path / 'x.csv'}'",
@@ -727,13 +875,25 @@ def test_codes_that_another_tool_made_numbers_or_errors_of_are_read_as_one_sees_
 # Faults
 
 
+def wait_for_none(group: int) -> None:
+    """Wait until no process of a group is left: those that were started end with the one that started them."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+    raise AssertionError("processes were left")
+
+
 @pytest.mark.faults
 def test_a_recode_that_is_killed_leaves_a_whole_file_or_none(shipped_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(shipped_folder, tmp_path / "registry")
     place = tmp_path / "work"
     place.mkdir()
     data, out = place / "d.csv", place / "o.csv"
-    data.write_bytes(b"n;aide\r\n" + b"".join(b"%d;adefip \xe9\r\n%d;adefip\r\n" % (n, n) for n in range(30_000)))
+    data.write_bytes(b"n;aide\r\n" + b"".join(b"%d;adefip \xe9\r\n%d;adefip\r\n" % (n, n) for n in range(300_000)))
     command = [sys.executable, "-c", "from cli.main import main; main(prog_name='socle')", "recode", str(data)]
     command += ["--column", "aide", "--from", "dep-28/aides", "--to", "types-aide", "-o", str(out)]
     options: dict[str, Any] = {
@@ -752,9 +912,10 @@ def test_a_recode_that_is_killed_leaves_a_whole_file_or_none(shipped_folder: Pat
     for _ in range(faults.rounds(3, 100)):
         out.unlink(missing_ok=True)
         with subprocess.Popen(command, **options) as process:
-            time.sleep(chance.uniform(took / 2, took * 1.05))
+            time.sleep(chance.uniform(took * 0.4, took * 1.2))
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
+        wait_for_none(process.pid)
         assert sorted(path.name for path in place.iterdir()) in (["d.csv"], ["d.csv", "o.csv"])
         if out.exists():
             assert out.read_bytes() == whole

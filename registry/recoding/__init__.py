@@ -1,8 +1,8 @@
 """Recoding a data file: its local codes into shared ones, or one version's into another's, in a file beside it.
 
-``rule`` says which code a row gets; ``files`` and ``engine`` read and write files of any
-size in bounded memory; ``report`` tells what came of it, to be filed with a study. Other columns are copied,
-never looked at; rows stay in their order, and none is lost.
+``rule`` says which code a row gets; ``csv_file`` and ``parquet_file`` read and write files of any size in bounded
+memory; ``report`` tells what came of it, to be filed with a study. Other columns are copied, never looked at; rows stay
+in their order, and none is lost.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
@@ -18,11 +17,11 @@ from typing import IO, NamedTuple
 
 from registry.errors import TooLarge
 from registry.formats import spreadsheet
-from registry.recoding import engine as engine
+from registry.recoding import csv_file, parquet_file
 from registry.recoding import files as files
-from registry.recoding.engine import Done, Progress
+from registry.recoding.files import Progress
 from registry.recoding.report import Report
-from registry.recoding.rows import Recoder, texts_of
+from registry.recoding.rows import Done, Recoder, texts_of
 from registry.recoding.rule import By, Lookup, OnMany, Plan, Weights, lookup
 from registry.sandbox import OPERATOR_LIMITS
 from registry.store import Store
@@ -66,11 +65,11 @@ def recode(store: Store, plan: Plan, data: Path, out: Path, *, progress: Progres
     found = lookup(store, plan)
     with files.whole(out) as written:
         if kind == "parquet":
-            done = engine.recode_parquet(data, written, found, folder=out.parent, progress=progress)
+            done = parquet_file.recode_parquet(data, written, found, folder=out.parent, progress=progress)
         elif kind == "xlsx":
             done = _workbook(data, written, found)
         else:
-            done = engine.recode_csv(
+            done = csv_file.recode_csv(
                 data, written, found, gz=gz, folder=out.parent, progress=progress, most=MOST_EXPANDED
             )
     return Report(plan, found.readings, done, data.name, version("socle"))
@@ -123,15 +122,11 @@ def recode_table(store: Store, plan: Plan, data: IO[bytes]) -> Recoded:
     :raises TooLarge: if it has more rows than ``MOST_ROWS``.
     """
     wanted = [plan.column, *([plan.date_column] if plan.date_column else [])]
-    digest = hashlib.sha256()
-    for chunk in files.chunks(data):
-        digest.update(chunk)
-    data.seek(0)
-    with ExitStack() as stack:
-        dialect, lines = files.table_of(data, wanted, stack)
-        header = dialect.header
-        files.check_only(header, wanted)
-        rows = list(islice(lines, MOST_ROWS + 1))
+    raw = data.read()
+    dialect, lines = files.table_of(raw, wanted)
+    header = dialect.header
+    files.check_only(header, wanted)
+    rows = list(islice(lines, MOST_ROWS + 1))
     if len(rows) > MOST_ROWS:
         raise TooLarge(f"au plus {MOST_ROWS} lignes")
     place = header.index(plan.column)
@@ -140,5 +135,5 @@ def recode_table(store: Store, plan: Plan, data: IO[bytes]) -> Recoded:
     told = list(islice(recoder.rows(rows), MOST_ROWS_OUT + 1))
     if len(told) > MOST_ROWS_OUT:
         raise TooLarge(f"au plus {MOST_ROWS_OUT} lignes réparties")
-    done = Done(recoder.tally(), digest.hexdigest(), "")
+    done = Done(recoder.tally(), hashlib.sha256(raw).hexdigest(), "")
     return Recoded([*header, *plan.added], told, Report(plan, found.readings, done, "", version("socle")))

@@ -1,8 +1,6 @@
-"""Data files: what a CSV file is, plain copies of what is not plain, and an output that comes to be whole or never.
+"""Data files: what a CSV file is, the reading of one in memory, and an output that comes to be whole or never.
 
-What would not be read exactly as it stands is first written anew as plain CSV, as a stream, into a file without a
-name: cp1252, gzip, mixed line ends, spaces around quotes. A process that is killed leaves no such file; nor does it
-leave an output, which has no name until it is whole and on the disk.
+An output has no name until it is whole and on the disk: a process that is killed leaves none, nor any temporary file.
 """
 
 from __future__ import annotations
@@ -13,19 +11,20 @@ import gzip
 import hashlib
 import io
 import os
-import re
 import secrets
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, cast
+from typing import IO, Any, Literal, cast
 
 from registry.errors import Invalid, Problem, TooLarge
 
 Kind = Literal["csv", "parquet", "xlsx"]
+Progress = Callable[[str, float], None]
+"""Told what is being done, and how much of it, from 0 to 1."""
 
 COLUMNS_RULE = "data_file_columns"
 LONGEST_CELL = 1 << 21
@@ -113,7 +112,7 @@ class Dialect:
     """How a CSV file is written, and its header. ``head`` is the header's own bytes, without their line end.
 
     A file of one column shows no delimiter: it is read as if tabs were it, so that codes may hold others; where columns
-    are added, ``between`` stands between them.
+    are added, ``between`` stands between them. Rows begin after ``start`` bytes, in UTF-8 where the file is UTF-16.
     """
 
     encoding: str
@@ -122,34 +121,17 @@ class Dialect:
     line_end: bytes
     header: tuple[str, ...]
     head: bytes
+    start: int
 
     @property
     def marked(self) -> bool:
         """Whether the file begins with a mark of its encoding."""
         return self.head.startswith((_BOM, *_WIDE))
 
-
-class Looks(NamedTuple):
-    """What going through a CSV file once tells.
-
-    Whether it is UTF-8, whether DuckDB would read it exactly, two characters that it does not hold, and how many
-    lines and delimiters it has.
-    """
-
-    is_utf8: bool
-    plain: bool
-    marks: str
-    lines: int
-    delimiters: dict[str, int]
-
-    def bare(self, dialect: Dialect, rows: int) -> bool:
-        """Whether every row stands on one line and no cell holds a delimiter, given how many rows it was read as.
-
-        Then, and then only, it has as many lines as rows, and as many delimiters as stand between their cells.
-        """
-        between = len(dialect.header) - 1
-        one_line = b"\n" not in dialect.head and self.lines == rows + 1
-        return one_line and between > 0 and self.delimiters.get(dialect.delimiter) == between * (rows + 1)
+    @property
+    def wide(self) -> bool:
+        """Whether the file is UTF-16, which is read and written by way of UTF-8."""
+        return self.encoding.startswith("utf-16")
 
 
 class Digest:
@@ -179,64 +161,6 @@ def chunks(file: Any) -> Iterator[bytes]:
         yield chunk
 
 
-def looked_at(file: Any) -> Looks:
-    """Go through a file once.
-
-    :raises Invalid: if it holds NUL characters, as UTF-16 without its mark does, or the separators of old teletypes.
-    """
-    marks = [b"\x1c", b"\x1d", b"\x1e", b"\x1f"]
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    is_utf8, feeds, pairs, returns, spaced, pending, last = True, 0, 0, 0, False, False, b""
-    delimiters: dict[str, int] = {}
-    for chunk in chunks(file):
-        if b"\0" in chunk:
-            raise unreadable(
-                "caractère nul", accepted="du texte en UTF-8, en cp1252 (Windows) ou en UTF-16 avec sa marque"
-            )
-        marks = [mark for mark in marks if mark not in chunk]
-        if is_utf8 and (pending or not chunk.isascii()):
-            try:
-                decoder.decode(chunk)
-                pending = bool(decoder.getstate()[0])
-            except UnicodeDecodeError:
-                is_utf8 = False
-        feeds += chunk.count(b"\n")
-        if not delimiters:
-            # Counting takes as long as there is to count: only what stands in the header can be a delimiter.
-            delimiters = {one: 0 for one in _DELIMITERS if one.encode() in chunk.partition(b"\n")[0]}
-        for delimiter in delimiters:
-            delimiters[delimiter] += chunk.count(delimiter.encode())
-        if b"\r" in chunk or last == b"\r":
-            returns += chunk.count(b"\r")
-            pairs += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
-        spaced = spaced or _has_spaced_quote(last + chunk)
-        last = chunk[-1:]
-    if len(marks) < 2:
-        raise unreadable("caractères de commande", accepted="un texte sans les caractères U+001C à U+001F")
-    uniform = returns == pairs and pairs in (0, feeds)
-    lines = feeds + (last not in (b"", b"\n"))
-    plain = uniform and not spaced and last != b" "
-    return Looks(is_utf8 and not pending, plain, b"".join(marks[:2]).decode(), lines, delimiters)
-
-
-_SPACE_QUOTE, _SPACE_DELIMITER = re.compile(rb' "'), re.compile(rb" [;,\t\r\n]")
-# Both begin with a space: where there are quotes everywhere, looking for those first takes ten times as long.
-
-
-def _has_spaced_quote(chunk: bytes) -> bool:
-    """Whether spaces may stand between a delimiter and a quote: DuckDB drops them, and they are part of the value.
-
-    Where spaces reach the beginning of the chunk, what stands before them may be anything.
-    """
-    if b" " not in chunk:
-        return False
-    return any(
-        chunk[max(0, found.start() - 200) : found.start()].rstrip(b" ")[-1:] in before
-        for pattern, before in ((_SPACE_QUOTE, b";,\t\r\n"), (_SPACE_DELIMITER, b'"'))
-        for found in pattern.finditer(chunk)
-    )
-
-
 def _told(error: UnicodeDecodeError) -> tuple[str, int]:
     """The five bytes that cp1252 leaves undefined stand for the controls of Latin-1, as Windows reads them."""
     return error.object[error.start : error.end].decode("latin-1"), error.end
@@ -255,21 +179,32 @@ def _either(error: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error("socle-windows", _either)
 
 
-def dialect_of(file: IO[bytes], looks: Looks, wanted: Sequence[str]) -> Dialect:
-    """How a CSV file is written: the delimiter is the one under which its header has the columns that are wanted.
+def wide_encoding(first: bytes) -> str:
+    """Which UTF-16 a file is by its first two bytes, as a spreadsheet's "Unicode text" is written; empty if none."""
+    return _WIDE.get(first[:2], "")
+
+
+def dialect_of(
+    head: bytes, wanted: Sequence[str], *, wide: str = "", ansi: bool = False, whole: bool = False
+) -> Dialect:
+    """How a CSV file is written, by its first bytes, or by all that there is if ``whole``.
+
+    The delimiter is the one under which its header has the columns that are wanted. What is not UTF-8, or is said to be
+    ``ansi``, is cp1252. A file that is ``wide`` was brought from that encoding to UTF-8.
 
     :raises Invalid: if its header lacks a column, or can't be read.
     """
-    file.seek(0)
-    head = file.read(_HEAD)
-    encoding = "utf-8" if looks.is_utf8 else "cp1252"
     body = head.removeprefix(_BOM)
-    text = codecs.getincrementaldecoder(encoding)("socle-windows" if encoding == "cp1252" else "strict").decode(body)
+    text, encoding = None, "utf-8"
+    if not ansi:
+        with suppress(UnicodeDecodeError):
+            text = codecs.getincrementaldecoder("utf-8")().decode(body, final=whole)
+    if text is None:
+        text, encoding = body.decode("cp1252", "socle-windows"), "cp1252"
     csv.field_size_limit(LONGEST_CELL)
     found: list[tuple[bool, int, str, list[str], int]] = []
     for delimiter in _DELIMITERS:
-        lines = io.StringIO(text, newline="")
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(io.StringIO(text[:_HEAD], newline=""), delimiter=delimiter, strict=True)
         try:
             header = next(reader, [])
         except csv.Error:
@@ -278,17 +213,15 @@ def dialect_of(file: IO[bytes], looks: Looks, wanted: Sequence[str]) -> Dialect:
     if not found or not text:
         raise unreadable("en-tête illisible", where="ligne 1", accepted="une ligne d'en-tête en CSV")
     _, _, delimiter, header, lines_read = max(found, key=lambda one: one[:2])
-    raw = b"".join(body.splitlines(keepends=True)[:lines_read]) if b"\r" not in body else _first_lines(body, lines_read)
-    prefix = head[: len(head) - len(body)]
     check_header(header, wanted)
+    raw = b"".join(body[:_HEAD].splitlines(keepends=True)[:lines_read])
+    start = len(head) - len(body) + len(raw)
     between, delimiter = (delimiter, delimiter) if len(header) > 1 else (";", "\t")
     line_end = b"\r\n" if raw.endswith(b"\r\n") else b"\n"
-    return Dialect(encoding, delimiter, between, line_end, tuple(header), prefix + raw.rstrip(b"\r\n"))
-
-
-def _first_lines(body: bytes, count: int) -> bytes:
-    lines = io.TextIOWrapper(io.BytesIO(body), "latin-1", newline="")
-    return "".join(line for line, _ in zip(lines, range(count), strict=False)).encode("latin-1")
+    own = head[:start].rstrip(b"\r\n")
+    if wide:
+        own, encoding = own.decode().encode(wide), wide
+    return Dialect(encoding, delimiter, between, line_end, tuple(header), own, start)
 
 
 def check_header(header: Sequence[str], wanted: Sequence[str], added: Sequence[str] = ()) -> None:
@@ -327,20 +260,40 @@ def check_only(header: Sequence[str], wanted: Sequence[str]) -> None:
         raise Invalid([Problem(COLUMNS_RULE, f"{more} colonne(s) de trop", where="en-tête", accepted=accepted)])
 
 
-def table_of(data: IO[bytes], wanted: Sequence[str], stack: ExitStack) -> tuple[Dialect, Iterator[list[str]]]:
+NUL = "caractère nul"
+TEXT = "du texte en UTF-8, en cp1252 (Windows) ou en UTF-16 avec sa marque"
+
+
+def table_of(data: bytes, wanted: Sequence[str]) -> tuple[Dialect, Iterator[list[str]]]:
     """A small CSV file in memory: how it is written, and its rows one by one.
 
     :raises Invalid: if it can't be read, or lacks a column.
     """
-    plain, dialect, _ = in_utf8(data, data, wanted, lambda: stack.enter_context(io.BytesIO()))
-    return dialect, rows_of_csv(plain, dialect)
+    wide = wide_encoding(data)
+    if wide:
+        data = b"".join(narrowed([data], wide))
+    if b"\0" in data:
+        raise unreadable(NUL, accepted=TEXT)
+    dialect = dialect_of(data, wanted, wide=wide, whole=True)
+    return dialect, _rows(data, dialect)
 
 
-# Plain copies
+def narrowed(pieces: Iterable[bytes], wide: str) -> Iterator[bytes]:
+    """A file in UTF-16, its mark included, as UTF-8, piece by piece.
+
+    :raises Invalid: if it is not of that encoding.
+    """
+    decoder = codecs.getincrementaldecoder(wide)()
+    try:
+        for piece in pieces:
+            yield decoder.decode(piece).encode()
+        decoder.decode(b"", final=True)
+    except UnicodeError:
+        raise unreadable("UTF-16 illisible ou tronqué", accepted="un fichier entier, ou en UTF-8") from None
 
 
-def unzip(file: Any, into: IO[bytes], most: int) -> None:
-    """Copy a gzip file's content.
+def unzipped(file: Any, most: int) -> Iterator[bytes]:
+    """A gzip file's content, piece by piece.
 
     :raises TooLarge: if it has more bytes than ``most``.
     :raises Invalid: if it is damaged or cut short.
@@ -352,108 +305,52 @@ def unzip(file: Any, into: IO[bytes], most: int) -> None:
                 total += len(chunk)
                 if total > most:
                     raise TooLarge(f"fichier gzip : au plus {most >> 30} Gio une fois décompressé")
-                into.write(chunk)
+                yield chunk
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
             raise
         raise unreadable("gzip illisible ou tronqué", accepted="un fichier CSV compressé par gzip, entier") from None
 
 
-def guessed(file: IO[bytes], wanted: Sequence[str]) -> tuple[Dialect, Looks] | None:
-    """What a CSV file in UTF-8 seems to be by its first piece; nothing where that shows something else already."""
-    file.seek(0)
-    piece = file.read(CHUNK)
-    file.seek(0)
-    begun = io.BytesIO(piece[: piece.rfind(b"\n") + 1])
-    with suppress(Invalid):
-        looks = looked_at(begun)
-        if looks.is_utf8 and looks.plain:
-            return dialect_of(begun, looks, wanted), looks
-    return None
-
-
-def in_utf8(
-    file: IO[bytes], source: Any, wanted: Sequence[str], new: Callable[[], IO[bytes]]
-) -> tuple[IO[bytes], Dialect, Looks]:
-    """A CSV file in UTF-8, which is the file itself where it can be; how it was written, and what it looks like.
-
-    ``source`` gives the same bytes as ``file``, to be gone through once; ``new`` makes a file to copy into.
-
-    :raises Invalid: if it can't be read, or lacks a column that is wanted.
-    """
-    file.seek(0)
-    wide = _WIDE.get(file.read(2), "")
-    file.seek(0)
-    if wide:
-        # As a spreadsheet's "Unicode text" is written.
-        file = source = _copied(source, new(), wide)
-    looks = looked_at(source)
-    dialect = dialect_of(file, looks, wanted)
-    if wide:
-        return file, replace(dialect, encoding=wide, head=dialect.head.decode().encode(wide)), looks
-    if dialect.encoding != "utf-8":
-        file.seek(0)
-        file = _copied(file, new(), dialect.encoding)
-    return file, dialect, looks
-
-
-def _copied(file: Any, into: IO[bytes], encoding: str) -> IO[bytes]:
-    """What is to come of a file copied from another encoding to UTF-8, its mark included, to be read from the start.
-
-    :raises Invalid: if it is not of that encoding.
-    """
-    decoder = codecs.getincrementaldecoder(encoding)("socle-windows" if encoding == "cp1252" else "strict")
-    try:
-        for chunk in chunks(file):
-            into.write(decoder.decode(chunk).encode())
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise unreadable("UTF-16 illisible ou tronqué", accepted="un fichier entier, ou en UTF-8") from None
-    into.flush()
-    into.seek(0)
-    return into
-
-
-def rows_of_csv(file: IO[bytes], dialect: Dialect) -> Iterator[list[str]]:
-    """The rows of a CSV file in UTF-8 under its header, each cell exactly as it is.
+def _rows(data: bytes, dialect: Dialect) -> Iterator[list[str]]:
+    """The rows of a CSV file under its header, each cell exactly as it is.
 
     :raises Invalid: with the line that can't be read, and never with what stands there.
     """
-    file.seek(0)
-    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-    csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(text, delimiter=dialect.delimiter, strict=True)
-    width, line = len(dialect.header), 0
+    encoding = "utf-8" if dialect.wide else dialect.encoding
+    text = data[dialect.start :].decode(encoding, "socle-windows" if encoding == "cp1252" else "strict")
+    line, ended = lines_of(data[: dialect.start]), 0
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, strict=True)
     try:
-        next(reader)
         for row in reader:
-            line = reader.line_num
-            if not row:
-                # A blank line is no row; where there is one column only, it is an empty cell.
-                if width > 1:
-                    continue
-                row = [""]
-            if len(row) != width:
-                message = f"{len(row)} cellules pour {width} colonnes"
-                accepted = "autant de cellules que l'en-tête a de colonnes"
-                raise unreadable(message, where=f"ligne {line}", accepted=accepted)
-            yield row
+            ended = reader.line_num
+            if cells := cells_of(row, dialect, line + ended):
+                yield cells
     except csv.Error:
-        accepted = "des guillemets fermés, doublés à l'intérieur d'une cellule"
-        raise unreadable("CSV illisible", where=f"ligne {reader.line_num}", accepted=accepted) from None
-    finally:
-        text.detach()
+        raise malformed(line + ended + 1) from None
 
 
-def rewrite(file: IO[bytes], dialect: Dialect, into: IO[bytes]) -> None:
-    """Write a CSV file in UTF-8 anew, so that any reader reads it alike: values stay exact, quoting is made regular.
+def lines_of(data: bytes) -> int:
+    """How many lines there are, as CSV counts them: LF, CRLF or a CR of its own ends one."""
+    return len(data.splitlines())
 
-    :raises Invalid: with the line that can't be read.
+
+def cells_of(row: list[str], dialect: Dialect, line: int) -> list[str]:
+    """A row's cells; nothing of a blank line, which is no row, but an empty cell where there is one column only.
+
+    :raises Invalid: if it has not as many as the header.
     """
-    text = io.TextIOWrapper(into, "utf-8", newline="", write_through=False)
-    writer = csv.writer(text, delimiter=dialect.delimiter, lineterminator="\r\n")
-    # With this line end, Python quotes cells that hold a part of it.
-    writer.writerow([f"c{place}" for place in range(len(dialect.header))])
-    writer.writerows(rows_of_csv(file, dialect))
-    text.flush()
-    text.detach()
+    width = len(dialect.header)
+    if not row:
+        return [""] if width == 1 else []
+    if len(row) != width:
+        message = f"{len(row)} cellules pour {width} colonnes"
+        accepted = "autant de cellules que l'en-tête a de colonnes"
+        raise unreadable(message, where=f"ligne {line}", accepted=accepted)
+    return row
+
+
+def malformed(line: int) -> Invalid:
+    """A row that can't be read as CSV, with the line on which it begins."""
+    accepted = "des guillemets fermés, doublés à l'intérieur d'une cellule"
+    return unreadable("CSV illisible", where=f"ligne {line}", accepted=accepted)

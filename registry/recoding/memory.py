@@ -9,7 +9,6 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from importlib.metadata import version
 from itertools import chain, islice
 from typing import NamedTuple
@@ -19,10 +18,9 @@ from registry.formats import spreadsheet
 from registry.formats.spreadsheet import Row
 from registry.recoding import MOST_ROWS, MOST_ROWS_OUT
 from registry.recoding import files as files
-from registry.recoding.engine import Done
 from registry.recoding.files import Dialect
 from registry.recoding.report import Report
-from registry.recoding.rows import Recoder, texts_of
+from registry.recoding.rows import Done, Recoder, texts_of
 from registry.recoding.rule import Plan, lookup
 from registry.sandbox import REQUEST_LIMITS, Limits
 from registry.store import Store
@@ -67,9 +65,8 @@ def table(data: bytes, wanted: Sequence[str] = (), *, limits: Limits = REQUEST_L
         found = Table(*_sheet(spreadsheet.rows_of(data, limits=limits).rows, wanted), None)
         files.check_header(found.header, wanted)
     else:
-        with ExitStack() as stack:
-            dialect, lines = files.table_of(io.BytesIO(data), wanted, stack)
-            found = Table(dialect.header, list(islice(lines, MOST_ROWS + 1)), dialect)
+        dialect, lines = files.table_of(data, wanted)
+        found = Table(dialect.header, list(islice(lines, MOST_ROWS + 1)), dialect)
     if len(found.rows) > MOST_ROWS:
         raise TooLarge(f"au plus {MOST_ROWS} lignes")
     return found

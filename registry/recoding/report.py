@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry.recoding.engine import Done
+from registry.recoding.rows import Done
 from registry.recoding.rule import STATUSES, Plan
 
 _LICENCE = "Licence Ouverte 2.0"

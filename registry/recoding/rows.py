@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import json
+from bisect import insort
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import IO, NamedTuple
 
 from registry.errors import Invalid, Problem
 from registry.formats.spreadsheet import Fault, Row
-from registry.recoding.files import unreadable
+from registry.recoding.files import nameless, unreadable
 from registry.recoding.rule import Lookup
 
 EXAMPLES = 5
 """How many codes a report shows of each status."""
+_MOST_TOLD = 100
+"""How many codes with several targets are told of."""
+_MOST_IN_MEMORY = 500_000
+_BLOCK = 10_000
+
+
+class Done(NamedTuple):
+    """A file that was recoded: what it came to, and the SHA-256 of what was read and of what was written."""
+
+    tally: Tally
+    read: str
+    written: str
 
 
 class Count(NamedTuple):
@@ -90,29 +109,89 @@ class Recoder:
 
         :raises Invalid: if a code has several targets and the plan refuses that.
         """
-        entries = self.lookup.entries
-        if self.lookup.plan.on_many == "error":
-            refuse_many(sorted({code for code, entry in self._seen if entries[entry][0].status == "ambiguous"})[:100])
-        by_status: dict[str, dict[str, int]] = {}
-        pairs = set()
-        for (code, entry), times in self._seen.items():
-            first = entries[entry][0]
-            codes = by_status.setdefault(first.status, {})
-            codes[code] = codes.get(code, 0) + times
-            pairs.add((code, first.code))
-        counts = {
-            status: Count(
-                sum(codes.values()),
-                len(codes),
-                tuple(
-                    sorted(((code, n) for code, n in codes.items() if code), key=lambda one: (-one[1], one[0]))[
-                        :EXAMPLES
-                    ]
-                ),
-            )
-            for status, codes in by_status.items()
-        }
-        one_to_one = len(pairs) == len({code for code, _ in pairs}) == len({target for _, target in pairs})
-        rows = sum(count.rows for count in counts.values())
-        out = sum(times * len(entries[entry]) for (_, entry), times in self._seen.items())
-        return Tally(rows, out, counts, bool(rows) and set(counts) == {"exact"} and one_to_one)
+        return tally(self.lookup, sorted((code, entry, times) for (code, entry), times in self._seen.items()))
+
+
+class Counted:
+    """How many rows have each code and entry: in memory while these are few, in sorted runs on the disk beyond."""
+
+    def __init__(self, folder: Path, stack: ExitStack, most: int = _MOST_IN_MEMORY) -> None:
+        self.folder, self.stack, self.most = folder, stack, most
+        self._seen: dict[tuple[str, int], int] = {}
+        self._runs: list[IO[bytes]] = []
+
+    def add(self, counted: Mapping[tuple[str, int], int]) -> None:
+        """Count some rows."""
+        seen = self._seen
+        for key, times in counted.items():
+            seen[key] = seen.get(key, 0) + times
+        if len(seen) > self.most:
+            run = nameless(self.folder, self.stack)
+            rows = iter(self._sorted())
+            while block := list(islice(rows, _BLOCK)):
+                run.write(json.dumps(block).encode() + b"\n")
+            self._runs.append(run)
+            seen.clear()
+
+    def __iter__(self) -> Iterator[tuple[str, int, int]]:
+        """Code, entry and rows, by code; those that were counted at several times may come several times."""
+        return merge(self._sorted(), *map(_run, self._runs))
+
+    def _sorted(self) -> list[tuple[str, int, int]]:
+        return sorted((code, entry, times) for (code, entry), times in self._seen.items())
+
+
+def _run(file: IO[bytes]) -> Iterator[tuple[str, int, int]]:
+    file.seek(0)
+    for line in file:
+        yield from map(tuple, json.loads(line))
+
+
+def _keep(best: list[tuple[int, str]], one: tuple[int, str]) -> None:
+    """Put one in its place among the best few, if it is one of them."""
+    if len(best) < EXAMPLES or one < best[-1]:
+        insort(best, one)
+        del best[EXAMPLES:]
+
+
+def tally(lookup: Lookup, counted: Iterable[tuple[str, int, int]]) -> Tally:
+    """What rows came to, given code, entry and number of rows, by code; memory is bounded by the codes that are known.
+
+    :raises Invalid: if a code has several targets and the plan refuses that.
+    """
+    sums = [0] * len(lookup.entries)
+    codes: dict[str, int] = {}
+    examples: dict[str, list[tuple[int, str]]] = {}
+    ambiguous: list[str] = []
+    sources, pairs, targets, exact = 0, 0, set[str](), True
+    for code, group in groupby(counted, itemgetter(0)):
+        statuses, reached = dict[str, int](), set[str]()
+        for _, entry, times in group:
+            sums[entry] += times
+            first = lookup.entries[entry][0]
+            statuses[first.status] = statuses.get(first.status, 0) + times
+            reached.add(first.code)
+        sources += 1
+        pairs += len(reached)
+        exact = exact and {*statuses} == {"exact"}
+        if exact:  # What is not known must not be kept: there may be any number of it.
+            targets |= reached
+        for status, times in statuses.items():
+            codes[status] = codes.get(status, 0) + 1
+            if code:
+                _keep(examples.setdefault(status, []), (-times, code))
+        if "ambiguous" in statuses and len(ambiguous) < _MOST_TOLD:
+            ambiguous.append(code)
+    if lookup.plan.on_many == "error":
+        refuse_many(ambiguous)
+    rows = dict.fromkeys(codes, 0)
+    for times, cells in zip(sums, lookup.entries, strict=True):
+        if times:
+            rows[cells[0].status] += times
+    counts = {
+        status: Count(rows[status], number, tuple((code, -less) for less, code in examples.get(status, ())))
+        for status, number in codes.items()
+    }
+    out = sum(times * len(cells) for times, cells in zip(sums, lookup.entries, strict=True))
+    reversible = sources > 0 and exact and sources == pairs == len(targets)
+    return Tally(sum(rows.values()), out, counts, reversible)

@@ -304,23 +304,31 @@ class Lookup:
         """Which period holds a day; -1 before the first."""
         return sum(start <= day for start in self.starts) - 1
 
-    def entry(self, code: str, day: str = "") -> int:
-        """Which entry is a row's: by its code, and by its date cell where dates decide."""
-        if not code:
-            return MISSING
+    def span(self, day: str) -> int:
+        """The period that a date cell falls in where dates decide; below zero, the entry of it that says why none."""
         if not self.starts:
-            return self.known.get(code, UNKNOWN)
+            return 0
         day = day.strip(" ")
         if not day:
-            return DATE_MISSING
+            return -DATE_MISSING
         read = day_of(day)
         if read is None:
-            return DATE_UNREADABLE
+            return -DATE_UNREADABLE
         period = self.period(read)
-        if period not in self.open:
-            return NO_RELEASE
-        found = self.varying.get((period, code))
+        return period if period in self.open else -NO_RELEASE
+
+    def entry_in(self, code: str, span: int) -> int:
+        """Which entry is a row's, by its code and the span of its date cell."""
+        if not code:
+            return MISSING
+        if span < 0:
+            return -span
+        found = self.varying.get((span, code))
         return self.known.get(code, UNKNOWN) if found is None else found
+
+    def entry(self, code: str, day: str = "") -> int:
+        """Which entry is a row's: by its code, and by its date cell where dates decide."""
+        return self.entry_in(code, self.span(day))
 
 
 class _Reading(NamedTuple):

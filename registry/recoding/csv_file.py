@@ -1,0 +1,237 @@
+"""Recoding a CSV file of any size: read once, recoded piece by piece by processes of our own, written in order.
+
+A piece ends where a line ends. That line may end within a cell: the row is then recoded with the next piece.
+"""
+
+from __future__ import annotations
+
+import csv
+import gc
+import gzip
+import io
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain, islice
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, cast
+
+from registry.errors import Conflict
+from registry.recoding.csv_rows import NotUtf8, Piece, Rows
+from registry.recoding.files import (
+    LONGEST_CELL,
+    NUL,
+    TEXT,
+    Dialect,
+    Digest,
+    Progress,
+    check_header,
+    chunks,
+    dialect_of,
+    lines_of,
+    malformed,
+    narrowed,
+    unreadable,
+    unzipped,
+    wide_encoding,
+)
+from registry.recoding.rows import Counted, Done, tally
+from registry.recoding.rule import Lookup
+
+_FEW_PIECES = 4
+"""A file of fewer pieces is recoded where it is read: processes would take longer to start."""
+_MOST_PROCESSES = 4
+
+
+def recode_csv(data: Path, out: int, lookup: Lookup, *, gz: bool, folder: Path, progress: Progress, most: int) -> Done:
+    """Recode a CSV file into the open file ``out``; temporary files come to be, without names, in ``folder``.
+
+    :raises Invalid: if the file can't be read, lacks the columns or has those that are added, or the plan refuses it.
+    :raises TooLarge: if it is larger than ``most`` bytes once it is decompressed.
+    :raises Conflict: if somebody changes the file meanwhile.
+    :raises OSError: if the disk is full, or a process that recodes is ended.
+    """
+    with data.open("rb", buffering=0) as raw, ExitStack() as stack:
+        before = os.fstat(raw.fileno())
+
+        def tell() -> None:
+            progress("recodage", min(1.0, raw.tell() / max(1, before.st_size)))
+
+        try:
+            done = _through(raw, out, lookup, Counted(folder, stack), gz=gz, most=most, tell=tell, ansi=False)
+        except NotUtf8:
+            done = _through(raw, out, lookup, Counted(folder, stack), gz=gz, most=most, tell=tell, ansi=True)
+        after = os.fstat(raw.fileno())
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            raise Conflict("the data file was changed while it was read")
+        return done
+
+
+def _through(
+    raw: IO[bytes],
+    out: int,
+    lookup: Lookup,
+    counted: Counted,
+    *,
+    gz: bool,
+    most: int,
+    tell: Callable[[], None],
+    ansi: bool,
+) -> Done:
+    plan = lookup.plan
+    raw.seek(0)
+    read = Digest(raw)
+    stream = unzipped(read, most) if gz else chunks(read)
+    first = next(stream, b"")
+    wide = wide_encoding(first)
+    stream = chain([first], stream)
+    if wide:
+        stream = narrowed(stream, wide)
+        first = next(stream, b"")
+        stream = chain([first], stream)
+    if b"\0" in first:
+        raise unreadable(NUL, accepted=TEXT)
+    wanted = [plan.column, *([plan.date_column] if plan.date_column else [])]
+    dialect = dialect_of(first, wanted, wide=wide, ansi=ansi)
+    check_header(dialect.header, (), plan.added)
+    rows = Rows(lookup, dialect)
+    os.ftruncate(out, 0)
+    os.lseek(out, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(out), "wb", buffering=0) as file:
+        written = Digest(file)
+        with _written(written, gz=gz) as write:
+            write(dialect.head + _header(plan.added, dialect))
+            with closing(recoded(rows, _pieces(stream, dialect), lines_of(first[: dialect.start]))) as pieces:
+                for piece in pieces:
+                    write(piece.rows.decode().encode(wide) if wide else piece.rows)
+                    counted.add(piece.counted)
+                    tell()
+        return Done(tally(lookup, counted), read.sha256.hexdigest(), written.sha256.hexdigest())
+
+
+@contextmanager
+def _written(digest: Digest, *, gz: bool) -> Iterator[Callable[[bytes], object]]:
+    if not gz:
+        yield digest.write
+        return
+    with gzip.GzipFile("", "wb", 6, cast(IO[bytes], digest), mtime=0) as stream:
+        yield stream.write
+
+
+def _header(added: Sequence[str], dialect: Dialect) -> bytes:
+    """The names of the columns that are added, as the end of the header."""
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=dialect.between, lineterminator="\r\n").writerow(added)
+    text = dialect.between + buffer.getvalue().removesuffix("\r\n") + dialect.line_end.decode()
+    try:
+        return text.encode(dialect.encoding)
+    except UnicodeEncodeError:
+        accepted = "un fichier en UTF-8"
+        raise unreadable("nom de colonne impossible dans l'encodage du fichier", accepted=accepted) from None
+
+
+def _pieces(stream: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
+    """The rows of a file in pieces that end where a line ends.
+
+    :raises Invalid: if a line is too long.
+    """
+    rest, start = b"", dialect.start
+    for chunk in stream:
+        rest += chunk[start:]
+        start = 0
+        # Old Macintosh files have no line feeds; a CR that comes last may be half of a line end.
+        cut = rest.rfind(b"\n") + 1 or rest.rfind(b"\r", 0, -1) + 1
+        if cut:
+            yield rest[:cut]
+            rest = rest[cut:]
+        elif len(rest) > LONGEST_CELL:
+            raise unreadable("ligne trop longue", accepted="des lignes de 2 Mio au plus")
+    if rest:
+        yield rest if rest.endswith((b"\n", b"\r")) else rest + dialect.line_end
+
+
+def recoded(rows: Rows, pieces: Iterator[bytes], line: int) -> Generator[Piece, None, None]:
+    """The pieces recoded, in order; ``line`` is how many lines stand before them.
+
+    :raises Invalid: if a row can't be read.
+    """
+    few = [*islice(pieces, _FEW_PIECES)]
+    if len(few) < _FEW_PIECES:
+        tried: Generator[tuple[bytes, Piece | None], None, None] = ((piece, None) for piece in few)
+    else:
+        tried = _by_processes(rows, chain(few, pieces))
+    rest = b""
+    with closing(tried):
+        for piece, told in tried:
+            if rest:
+                piece, told = rest + piece, None
+            # What a process could not read is read again here, where it is known on which line it stands.
+            told = told or rows.recode(piece, line)
+            rest = piece[len(piece) - told.left :]
+            if len(rest) > LONGEST_CELL:
+                break
+            line += told.lines
+            yield told
+    if rest:
+        raise malformed(line + 1)
+
+
+def _by_processes(rows: Rows, pieces: Iterator[bytes]) -> Generator[tuple[bytes, Piece | None], None, None]:
+    """The pieces in order, as processes recoded them that each have one in hand; nothing of one that can't be read.
+
+    :raises OSError: if somebody ends a process.
+    """
+    with ExitStack() as stack:
+        crew = [_process(rows, stack) for _ in range(min(_MOST_PROCESSES, len(os.sched_getaffinity(0))))]
+        waiting: deque[tuple[Connection, bytes]] = deque()
+        for nth, piece in enumerate(pieces):
+            connection, done = crew[nth % len(crew)], None
+            if len(waiting) == len(crew):
+                _, given = waiting.popleft()
+                done = given, _received(connection)
+            connection.send_bytes(piece)
+            waiting.append((connection, piece))
+            if done:
+                yield done
+        for connection, piece in waiting:
+            yield piece, _received(connection)
+
+
+def _process(rows: Rows, stack: ExitStack) -> Connection:
+    """A process that recodes what it is sent, until the stack ends or this process does."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=_work, args=(rows, ours, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    stack.callback(process.join)
+    stack.enter_context(ours)
+    return ours
+
+
+def _work(rows: Rows, ours: Connection, theirs: Connection) -> None:
+    """Recode what comes, until nothing can come any more."""
+    ours.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # What was copied with this process, database connections too, is not for it to close.
+    with suppress(EOFError, OSError):
+        while True:
+            piece = theirs.recv_bytes()
+            try:
+                told = rows.recode(piece)
+            except Exception:  # It comes again where it is told.
+                theirs.send(None)
+                continue
+            theirs.send(told._replace(rows=b""))
+            theirs.send_bytes(told.rows)
+
+
+def _received(connection: Connection) -> Piece | None:
+    try:
+        told: Piece | None = connection.recv()
+        return told and told._replace(rows=connection.recv_bytes())
+    except (EOFError, OSError):
+        raise ChildProcessError("a process that recodes was ended") from None
