@@ -37,7 +37,7 @@
 ``editions``              publishing an edition of a local list and of a crosswalk
 ``lineage``               what became of a code from one release to another
 ``recoding``              data files with their codes turned into others: a row gets what ``rule`` says; ``rows``,
-                          ``files``, ``engine`` (DuckDB), ``memory``, ``report``
+                          ``files``, ``csv_file``, ``csv_rows``, ``parquet_file`` (DuckDB), ``memory``, ``report``
 ``translation``           what a code of one list is in another: along crosswalks, lineage or both
 ``analysis``              French text as a search sees it: folded, cut into words, stemmed
 ``vocabulary``            the words of an index: corrected, completed, cut; ``everyday`` has those that people say

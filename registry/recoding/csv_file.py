@@ -9,13 +9,15 @@ import csv
 import gc
 import gzip
 import io
+import mmap
 import multiprocessing
 import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
-from itertools import chain, islice
+from itertools import chain, cycle, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, cast
@@ -45,6 +47,8 @@ from registry.recoding.rule import Lookup
 _FEW_PIECES = 4
 """A file of fewer pieces is recoded where it is read: processes would take longer to start."""
 _MOST_PROCESSES = 4
+_PLACE = 1 << 24
+_SYNCED_AT_ONCE = 1 << 26
 
 
 def recode_csv(data: Path, out: int, lookup: Lookup, *, gz: bool, folder: Path, progress: Progress, most: int) -> Done:
@@ -105,16 +109,25 @@ def _through(
         written = Digest(file)
         with _written(written, gz=gz) as write:
             write(dialect.head + _header(plan.added, dialect))
-            with closing(recoded(rows, _pieces(stream, dialect), lines_of(first[: dialect.start]))) as pieces:
+            pieces = recoded(rows, _pieces(stream, dialect), lines_of(first[: dialect.start]))
+            # What is written goes to the disk meanwhile: all of it has to be there in the end.
+            with closing(pieces), ThreadPoolExecutor(1) as another:
+                last, synced = 0, None
                 for piece in pieces:
-                    write(piece.rows.decode().encode(wide) if wide else piece.rows)
+                    write(bytes(piece.rows).decode().encode(wide) if wide else piece.rows)
+                    if file.tell() - last > _SYNCED_AT_ONCE:
+                        if synced:
+                            synced.result()
+                        last, synced = file.tell(), another.submit(os.fdatasync, out)
                     counted.add(piece.counted)
                     tell()
+                if synced:
+                    synced.result()
         return Done(tally(lookup, counted), read.sha256.hexdigest(), written.sha256.hexdigest())
 
 
 @contextmanager
-def _written(digest: Digest, *, gz: bool) -> Iterator[Callable[[bytes], object]]:
+def _written(digest: Digest, *, gz: bool) -> Iterator[Callable[[bytes | memoryview], object]]:
     if not gz:
         yield digest.write
         return
@@ -186,52 +199,63 @@ def _by_processes(rows: Rows, pieces: Iterator[bytes]) -> Generator[tuple[bytes,
     :raises OSError: if somebody ends a process.
     """
     with ExitStack() as stack:
-        crew = [_process(rows, stack) for _ in range(min(_MOST_PROCESSES, len(os.sched_getaffinity(0))))]
-        waiting: deque[tuple[Connection, bytes]] = deque()
+        crew = [_Process(rows, stack) for _ in range(min(_MOST_PROCESSES, len(os.sched_getaffinity(0))))]
+        waiting: deque[tuple[_Process, bytes]] = deque()
         for nth, piece in enumerate(pieces):
-            connection, done = crew[nth % len(crew)], None
+            process, done = crew[nth % len(crew)], None
             if len(waiting) == len(crew):
                 _, given = waiting.popleft()
-                done = given, _received(connection)
-            connection.send_bytes(piece)
-            waiting.append((connection, piece))
+                done = given, process.received()
+            process.connection.send_bytes(piece)
+            waiting.append((process, piece))
             if done:
                 yield done
-        for connection, piece in waiting:
-            yield piece, _received(connection)
+        for process, piece in waiting:
+            yield piece, process.received()
 
 
-def _process(rows: Rows, stack: ExitStack) -> Connection:
-    """A process that recodes what it is sent, until the stack ends or this process does."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=_work, args=(rows, ours, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    stack.callback(process.join)
-    stack.enter_context(ours)
-    return ours
+class _Process:
+    """A process that recodes the pieces that it is sent, one by one, until the stack ends or this process does.
+
+    What it writes lies in memory that both see, at one of two places in turn: it stays until two pieces later.
+    """
+
+    def __init__(self, rows: Rows, stack: ExitStack) -> None:
+        self.connection, theirs = multiprocessing.Pipe()
+        self._places = cycle([mmap.mmap(-1, _PLACE) for _ in range(2)])
+        process = multiprocessing.get_context("fork").Process(target=self._work, args=(rows, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        stack.callback(process.join)
+        stack.enter_context(self.connection)
+
+    def received(self) -> Piece | None:
+        """What came of the piece that was sent last; nothing if it can't be read."""
+        try:
+            told: Piece | None
+            told, size = self.connection.recv()
+        except (EOFError, OSError):
+            raise ChildProcessError("a process that recodes was ended") from None
+        place = next(self._places)
+        return told and told._replace(rows=told.rows or memoryview(place)[:size])
+
+    def _work(self, rows: Rows, theirs: Connection) -> None:
+        self.connection.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        gc.disable()  # What was copied with this process, database connections too, is not for it to close.
+        with suppress(EOFError, OSError):
+            while True:
+                told, size = _tried(rows, theirs.recv_bytes()), 0
+                place = next(self._places)
+                if told and len(told.rows) <= _PLACE:
+                    size = len(told.rows)
+                    place[:size] = told.rows
+                    told = told._replace(rows=b"")
+                theirs.send((told, size))
 
 
-def _work(rows: Rows, ours: Connection, theirs: Connection) -> None:
-    """Recode what comes, until nothing can come any more."""
-    ours.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()  # What was copied with this process, database connections too, is not for it to close.
-    with suppress(EOFError, OSError):
-        while True:
-            piece = theirs.recv_bytes()
-            try:
-                told = rows.recode(piece)
-            except Exception:  # It comes again where it is told.
-                theirs.send(None)
-                continue
-            theirs.send(told._replace(rows=b""))
-            theirs.send_bytes(told.rows)
-
-
-def _received(connection: Connection) -> Piece | None:
+def _tried(rows: Rows, piece: bytes) -> Piece | None:
     try:
-        told: Piece | None = connection.recv()
-        return told and told._replace(rows=connection.recv_bytes())
-    except (EOFError, OSError):
-        raise ChildProcessError("a process that recodes was ended") from None
+        return rows.recode(piece)
+    except Exception:
+        return None  # It comes again where it is told.

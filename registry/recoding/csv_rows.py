@@ -53,7 +53,7 @@ class Piece(NamedTuple):
     What stands in its last ``left`` bytes belongs to a row that has not ended.
     """
 
-    rows: bytes
+    rows: bytes | memoryview
     counted: dict[tuple[str, int], int]
     lines: int
     left: int
@@ -109,16 +109,20 @@ class Rows:
             self._meant.clear()
             self._answers.clear()
             self._spans.clear()
-        self._counted: dict[tuple[str, int], int] = {}
-        self._line = line
+        self._times, self._line = Counter[Any](), line
         if self._is_regular(piece):
-            return Piece(self._by_line(piece), self._counted, self._line - line, 0)
-        masked = self._masked(piece)
-        written = b""
-        if self._is_regular(masked):
-            written, piece = self._by_line(masked, masked=True), piece[len(masked) :]
-        more, left = self._by_parts(piece)
-        return Piece(written + more, self._counted, self._line - line, len(left))
+            written, left = self._by_line(piece), b""
+        else:
+            written, left, masked = b"", piece, self._masked(piece)
+            if self._is_regular(masked):
+                written, left = self._by_line(masked, masked=True), piece[len(masked) :]
+            more, left = self._by_parts(left)
+            written += more
+        counted: dict[tuple[str, int], int] = {}
+        for key, times in self._times.items():
+            meant = self._meant[key]
+            counted[meant] = counted.get(meant, 0) + times
+        return Piece(written, counted, self._line - line, len(left))
 
     def _is_regular(self, piece: bytes) -> bool:
         """Whether every row is one line, no cell holds a delimiter, and quotes are as csv wants them.
@@ -245,9 +249,7 @@ class Rows:
         keys: Sequence[Any] = codes
         if self.day is not None:
             keys = [*zip(codes, map(self._spans.__getitem__, days), strict=True)]
-        for key, times in Counter(keys).items():
-            meant = self._meant[key]
-            self._counted[meant] = self._counted.get(meant, 0) + times
+        self._times.update(keys)
         answers = [*map(self._answers.__getitem__, keys)]
         if self._shares:
             return b"".join([line + one for line, every in zip(lines, answers, strict=True) for one in every])
