@@ -19,9 +19,12 @@ from typing import Any, NamedTuple, TypeVar
 from registry.recoding.files import NUL, TEXT, Dialect, cells_of, malformed, unreadable
 from registry.recoding.rule import Cell, Lookup
 
-_SMALL_PIECE = 1 << 12
 _NEAR = 1 << 16
+"""How many bytes are recoded at once: what fits in the nearest memory goes half as fast again."""
+_SMALL = 1 << 12
+"""How many are read by csv, where nothing less does."""
 _NARROW = 6
+"""How many delimiters a row has at most for which cutting all cells at once takes less time than line by line."""
 _MOST_KEPT = 250_000
 """How many answers, and days, are kept by the bytes that ask for them: finding one takes ten times as long."""
 _QUOTED = re.compile(r'[",;\s]')
@@ -110,19 +113,36 @@ class Rows:
             self._answers.clear()
             self._spans.clear()
         self._times, self._line = Counter[Any](), line
-        if self._is_regular(piece):
-            written, left = self._by_line(piece), b""
-        else:
-            written, left, masked = b"", piece, self._masked(piece)
-            if self._is_regular(masked):
-                written, left = self._by_line(masked, masked=True), piece[len(masked) :]
-            more, left = self._by_parts(left)
-            written += more
+        written, left = self._in_parts(piece, _NEAR, self._part)
         counted: dict[tuple[str, int], int] = {}
         for key, times in self._times.items():
             meant = self._meant[key]
             counted[meant] = counted.get(meant, 0) + times
         return Piece(written, counted, self._line - line, len(left))
+
+    def _in_parts(self, piece: bytes, size: int, recode: Callable[[bytes], tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+        """Recode a piece part by part; also what is left of it, which belongs to a row that has not ended."""
+        written, left, start = list[bytes](), b"", 0
+        while start < len(piece):
+            # What is left of a long cell must not be read again and again with a little more.
+            cut = piece.find(b"\n", start + max(size, len(left))) + 1 or len(piece)
+            more, left = recode(left + piece[start:cut])
+            written.append(more)
+            start = cut
+        return b"".join(written), left
+
+    def _part(self, part: bytes) -> tuple[bytes, bytes]:
+        if self._is_regular(part):
+            return self._by_line(part), b""
+        masked = self._masked(part)
+        if not self._is_regular(masked):
+            return self._in_parts(part, _SMALL, self._small_part)
+        written = self._by_line(masked, masked=True)
+        more, left = self._in_parts(part[len(masked) :], _SMALL, self._small_part)
+        return written + more, left
+
+    def _small_part(self, part: bytes) -> tuple[bytes, bytes]:
+        return (self._by_line(part), b"") if self._is_regular(part) else self._by_reader(part)
 
     def _is_regular(self, piece: bytes) -> bool:
         """Whether every row is one line, no cell holds a delimiter, and quotes are as csv wants them.
@@ -163,44 +183,20 @@ class Rows:
 
     def _by_line(self, piece: bytes, *, masked: bool = False) -> bytes:
         """Recode rows of which each is a line."""
-        written, start = list[bytes](), 0
-        while start < len(piece):
-            # What fits in the nearest memory goes half as fast again.
-            cut = piece.find(self.end, start + _NEAR) + len(self.end)
-            part = piece[start:cut] if cut >= len(self.end) else piece[start:]
-            start += len(part)
-            lines = part.split(self.end)
-            lines.pop()
-            self._line += len(lines)
-            codes = self._cut(part, lines, self.code)
-            days = self._cut(part, lines, self.day) if self.day is not None else []
-            if masked:
-                codes, days = self._unmasked(codes), self._unmasked(days)
-            written.append(self._answered(lines, codes, days))
+        lines = piece.split(self.end)
+        lines.pop()
+        self._line += len(lines)
+        codes = self._cut(piece, lines, self.code)
+        days = self._cut(piece, lines, self.day) if self.day is not None else []
         if not masked:
-            return b"".join(written)
+            return self._answered(lines, codes, days)
         self._line += piece.count(b"\1")
-        return b"".join(written).translate(self._bare)
+        return self._answered(lines, self._unmasked(codes), self._unmasked(days)).translate(self._bare)
 
     def _unmasked(self, cells: list[bytes]) -> list[bytes]:
         if not b"".join(cells).translate(None, self._not_masks):
             return cells
         return [cell.translate(self._bare) for cell in cells]
-
-    def _by_parts(self, piece: bytes) -> tuple[bytes, bytes]:
-        """Recode a piece part by part, with csv where nothing less does; also what is left of it."""
-        written, left, start = list[bytes](), b"", 0
-        while start < len(piece):
-            # What is left of a long cell must not be read again and again with a little more.
-            cut = piece.find(b"\n", start + max(_SMALL_PIECE, len(left))) + 1 or len(piece)
-            part = left + piece[start:cut]
-            if left or not self._is_regular(part):
-                read, left = self._by_reader(part)
-                written.append(read)
-            else:
-                written.append(self._by_line(part))
-            start = cut
-        return b"".join(written), left
 
     def _cut(self, piece: bytes, lines: list[bytes], column: int) -> list[bytes]:
         """One cell of each line, as it stands."""
