@@ -856,7 +856,12 @@ def test_codes_that_another_tool_made_numbers_or_errors_of_are_read_as_one_sees_
     errors.write_bytes(xlsx(("code", "note"), ("B", '<c t="e"><v>#N/A</v></c>')))
     wrong.write_bytes(xlsx(("code", "note"), ('<c t="e"><v>#N/A</v></c>', "n")))
 
+    several = tmp_path / "s.parquet"
+    duckdb.execute(f"COPY (SELECT ['A', 'B'] AS code) TO '{several}'")
+
     seen = recoding.recode(world, plan, number, tmp_path / "n.out.parquet").document()["statuses"]
+    with pytest.raises(Invalid, match="code : plusieurs valeurs par ligne"):
+        recoding.recode(world, plan, several, tmp_path / "s.out.parquet")
     recoding.recode(world, plan, old, tmp_path / "d.out.xlsx")
     recoding.recode(world, plan, errors, tmp_path / "e.out.xlsx")
     with pytest.raises(Invalid, match="feuille Concepts, ligne 2, cellule 1"):

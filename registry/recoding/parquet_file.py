@@ -313,17 +313,24 @@ def recode_parquet(data: Path, out: int, lookup: Lookup, *, folder: Path, progre
         day = f"CAST({_named(plan.date_column)} AS VARCHAR)" if plan.date_column else ""
         engine = _Engine(connection, lookup, read, f"CAST({_named(plan.column)} AS VARCHAR)", day)
         try:
-            described = engine.ask(f"DESCRIBE FROM {read}")
-            names = [str(row[0]) for row in described]
-            if dict(row[:2] for row in described).get(plan.column) in ("FLOAT", "DOUBLE"):
-                # Whole numbers of which some were missing, as analysts' tables have them: 12.0 is the code 12.
-                engine.code = f"regexp_replace({engine.code}, '\\.0$', '')"
+            types: dict[str, str] = dict(row[:2] for row in engine.ask(f"DESCRIBE FROM {read}"))
+            names = list(types)
             own = engine.ask(f"SELECT name FROM parquet_schema({_quoted(source)})")
             if not set(names) <= {name for (name,) in own}:
                 accepted = "des noms qui ne diffèrent pas que par la casse"
                 raise unreadable("deux colonnes du même nom", accepted=accepted, rule=COLUMNS_RULE)
             wanted = [plan.column, *([plan.date_column] if plan.date_column else [])]
             check_header(names, wanted, [*plan.added, "cell_"])
+            for name in wanted:
+                if types[name].endswith("]") or types[name].startswith(("STRUCT", "MAP")):
+                    raise unreadable(
+                        "plusieurs valeurs par ligne",
+                        where=name,
+                        accepted="une colonne de textes, de nombres ou de dates",
+                    )
+            if types[plan.column] in ("FLOAT", "DOUBLE"):
+                # Whole numbers of which some were missing, as analysts' tables have them: 12.0 is the code 12.
+                engine.code = f"regexp_replace({engine.code}, '\\.0$', '')"
             [(compression,)] = engine.ask(
                 f"SELECT coalesce(min(compression), 'SNAPPY') FROM parquet_metadata({_quoted(source)})"
             )
