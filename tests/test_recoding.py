@@ -39,7 +39,7 @@ from cli.main import main
 from registry import recoding
 from registry.crosswalks import CodeList, LocalCode, Mapping, Organisation
 from registry.editions import Source, publish
-from registry.errors import Invalid
+from registry.errors import Conflict, Invalid
 from registry.model import Link
 from registry.recoding import csv_file, files, parquet_file
 from registry.recoding.csv_rows import Rows
@@ -245,58 +245,77 @@ def test_rows_stay_in_order_beyond_what_one_thread_reads(tmp_path: Path) -> None
     assert done.tally.reversible
 
 
-def answer_of(lookup: Lookup, code: str) -> str:
+def answer_of(lookup: Lookup, code: str, end: str = "\n") -> str:
     """How a row goes on behind its own cells."""
-    buffer = io.StringIO()
-    for [cell] in [lookup.entries[lookup.entry(code)]]:
-        texts = [f'"{text}"' if " " in text else text for text in cell[:5]]
-        buffer.write(";" + ";".join(texts) + "\n")
-    return buffer.getvalue()
+    [cell] = lookup.entries[lookup.entry(code)]
+    return ";" + ";".join(f'"{text}"' if " " in text else text for text in cell[:5]) + end
 
 
-def rows_of(text: str) -> list[tuple[str, str]]:
-    """The rows of note and code that csv reads: as they stand, and their codes.
+def rows_of(text: str, header: Sequence[str] = ("note", "code")) -> list[tuple[str, str]]:
+    """The rows that csv reads: as they stand, and their codes.
 
-    :raises Error: if it reads none, or a row has not two cells.
+    :raises Error: if it can't read one, or it has not as many cells as the header: ``args`` are the line it begins on.
     """
     lines = list(io.StringIO(text, newline=""))
-    reader = csv.reader(lines, delimiter=";", strict=True)
+    reader = csv.reader(lines, delimiter=";" if len(header) > 1 else "\t", strict=True)
     found, last = [], 0
-    for row in reader:
-        own, last = "".join(lines[last : reader.line_num]), reader.line_num
-        if len(row) not in (0, 2):
-            raise csv.Error("cells")
-        if row:
-            found.append((re.sub(r"(\r\n|\r|\n)\Z", "", own), row[1]))
+    try:
+        for row in reader:
+            own = re.sub(r"(\r\n|\r|\n)\Z", "", "".join(lines[last : reader.line_num]))
+            cells = row or ([""] if len(header) == 1 else [])
+            if len(cells) not in (0, len(header)):
+                raise csv.Error
+            if cells:
+                quoted = len(header) == 1 and ";" in own
+                found.append(('"' + cells[0].replace('"', '""') + '"' if quoted else own, cells[header.index("code")]))
+            last = reader.line_num
+    except csv.Error:
+        raise csv.Error(last + 1) from None
     return found
 
 
-@given(st.text(st.sampled_from('";\n\rx \1'), max_size=30), st.sets(st.integers(1, 8), max_size=2))
-@example('x;"a\n\nx;x\n";x\nx;x', {1, 2})
-@example('"";x\n""x;x', set())
-@example('"""";x\n"a""";"b"', set())
-@example('"""";x\n""""x;"b"', set())
-@example('x"x;x\n"a"x;x', set())
-@example('"x;";x\n\rx;x\r', {1})
-@example('"\1;";x', set())
-def test_rows_are_those_that_csv_reads_wherever_a_file_is_cut_and_stay_as_they_stand(text: str, cuts: set[int]) -> None:
-    lines = [f"{line}\n" for line in text.split("\n")]
+@pytest.mark.fuzz
+@given(
+    st.text(st.sampled_from('";\n\rx \1'), max_size=30),
+    st.sets(st.integers(1, 8), max_size=2),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([("note", "code"), ("code",), ("code", "note"), ("a", "code", "b")]),
+)
+@example('x;"a\n\nx;x\n";x\nx;x', {1, 2}, "\n", ("note", "code"))
+@example('"";x\n""x;x', set(), "\n", ("note", "code"))
+@example('"""";x\n"a""";"b"', set(), "\n", ("note", "code"))
+@example('"""";x\n""""x;"b"', set(), "\n", ("note", "code"))
+@example('x"x;x\n"a"x;x', set(), "\n", ("note", "code"))
+@example('"x;";x\n\rx;x\r', {1}, "\n", ("note", "code"))
+@example('"\1;";x', set(), "\n", ("note", "code"))
+@example('a"b;c";"x"', set(), "\n", ("note", "code"))
+@example('5";x";"x"\n"a";"x"', set(), "\n", ("note", "code"))
+@example('"a\rb";x\nx', set(), "\n", ("note", "code"))
+@example('"a\nb";x;z', set(), "\n", ("note", "code"))
+@example("a;x\rxx\nb;x", set(), "\r\n", ("note", "code"))
+@example("x\rx", set(), "\r\n", ("code",))
+@example("a;x;b\rfin", set(), "\r\n", ("a", "code", "b"))
+@settings(max_examples=examples(300), deadline=None)
+def test_rows_are_those_that_csv_reads_wherever_a_file_is_cut_and_stay_as_they_stand(
+    text: str, cuts: set[int], end: str, header: tuple[str, ...]
+) -> None:
+    lines = [line + end for line in text.split("\n")]
     ends = [0, *sorted(cut for cut in cuts if cut < len(lines)), len(lines)]
-    pieces = ["".join(lines[start:end]).encode() for start, end in pairwise(ends)]
+    pieces = ["".join(lines[start:end_]).encode() for start, end_ in pairwise(ends)]
     found = a_lookup(known={"x": 5, "x\n": 6})
-    rows = Rows(found, files.dialect_of(b"note;code\n", ["code"]))
+    rows = Rows(found, files.dialect_of((";".join(header) + end).encode(), ["code"]))
 
     def recoded() -> str:
         return b"".join(piece.rows for piece in csv_file.recoded(rows, iter(pieces), 1)).decode()
 
     try:
-        expected = rows_of("".join(lines))
-    except csv.Error:
-        with pytest.raises(Invalid, match="ligne"):
+        expected = rows_of("".join(lines), header)
+    except csv.Error as error:
+        with pytest.raises(Invalid, match=f"ligne {error.args[0] + 1} "):
             recoded()
         return
 
-    assert recoded() == "".join(own + answer_of(found, code) for own, code in expected)
+    assert recoded() == "".join(own + answer_of(found, code, end) for own, code in expected)
 
 
 def a_large_file(chance: random.Random) -> list[str]:
@@ -349,6 +368,58 @@ def test_what_cannot_be_read_is_told_with_its_line_however_far_it_stands(
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"code;note\n" + b"a;b\n" * 300_000 + b"a;" + b"x" * (5 << 19) + b"\na;b\n", "ligne trop longue"),
+        (b"code;note\na;" + b"x" * (5 << 19), "ligne trop longue"),
+        (b'code;note\na;"' + b"x\n" * (5 << 18) + b'"\n', "2 Mio"),
+        (b"code;" + b"x" * (5 << 18) + b"\na;b\n", "en-tête trop long"),
+    ],
+)
+def test_what_is_too_long_is_refused_wherever_it_stands(tmp_path: Path, data: bytes, message: str) -> None:
+    source = tmp_path / "d.csv"
+    source.write_bytes(data)
+
+    with pytest.raises(Invalid, match=message):
+        recoded_file(source, a_lookup())
+
+
+def test_a_header_alone_is_read_to_its_last_byte(tmp_path: Path) -> None:
+    source = tmp_path / "d.csv"
+    source.write_bytes("code;cod\xe9".encode("cp1252"))
+
+    written, done = recoded_file(source, a_lookup())
+
+    assert written.decode("cp1252") == ";".join(["code", "cod\xe9", *PLAN.added]) + "\n"
+    assert done.tally.rows == 0
+
+
+def test_short_rows_with_many_answers_come_in_pieces_whose_answers_fit_in_memory(tmp_path: Path) -> None:
+    source = tmp_path / "d.csv"
+    source.write_bytes(b"code\n" + b"x\n" * 100_000)
+    many = tuple(Cell(f"T{n}", "Libellé", "1.0", "narrowMatch", "split", "0.05") for n in range(20))
+    found = a_lookup(plan=replace(PLAN, on_many="rows"), entries=[*_ENTRIES, many], known={"x": len(_ENTRIES)})
+
+    written, done = recoded_file(source, found)
+
+    assert Rows(found, files.dialect_of(b"code\n", ["code"])).at_once < 1 << 15
+    assert written.count(b"\n") == 1 + 20 * 100_000
+    assert (done.tally.rows, done.tally.rows_out) == (100_000, 2_000_000)
+
+
+def test_a_data_file_that_grows_while_it_is_read_is_not_followed(tmp_path: Path) -> None:
+    source, out = tmp_path / "d.csv", tmp_path / "o.csv"
+    source.write_bytes(b"code;note\n" + b"0341;une note\n" * 400_000)
+
+    def grow(*_: object) -> None:
+        with source.open("ab") as file:
+            file.write(b"0341;une note\n" * 100_000)
+
+    with pytest.raises(Conflict), files.whole(out) as file:
+        csv_file.recode_csv(source, file, a_lookup(), gz=False, folder=tmp_path, progress=grow, most=1 << 30)
+
+
 def test_a_recoding_whose_process_is_ended_writes_nothing(tmp_path: Path) -> None:
     source, out = tmp_path / "d.csv", tmp_path / "o.csv"
     source.write_text("note;code\n" + "une note assez longue;0341\n" * 400_000)
@@ -357,7 +428,7 @@ def test_a_recoding_whose_process_is_ended_writes_nothing(tmp_path: Path) -> Non
         for process in multiprocessing.active_children():
             process.kill()
 
-    with pytest.raises(OSError, match=r"process|pipe"), files.whole(out) as file:
+    with pytest.raises(OSError, match="process that recodes"), files.whole(out) as file:
         csv_file.recode_csv(source, file, a_lookup(), gz=False, folder=tmp_path, progress=end, most=1 << 30)
 
     assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import IO, cast
 
 from registry.errors import Conflict
-from registry.recoding.csv_rows import NotUtf8, Piece, Rows
+from registry.recoding.csv_rows import MOST_WRITTEN, NotUtf8, Piece, Rows
 from registry.recoding.files import (
+    CHUNK,
     LONGEST_CELL,
     NUL,
     TEXT,
@@ -47,7 +48,6 @@ from registry.recoding.rule import Lookup
 _FEW_PIECES = 4
 """A file of fewer pieces is recoded where it is read: processes would take longer to start."""
 _MOST_PROCESSES = 4
-_PLACE = 1 << 24
 _SYNCED_AT_ONCE = 1 << 26
 
 
@@ -63,6 +63,8 @@ def recode_csv(data: Path, out: int, lookup: Lookup, *, gz: bool, folder: Path, 
         before = os.fstat(raw.fileno())
 
         def tell() -> None:
+            if raw.tell() > before.st_size:
+                raise Conflict("the data file grows while it is read")
             progress("recodage", min(1.0, raw.tell() / max(1, before.st_size)))
 
         try:
@@ -100,7 +102,7 @@ def _through(
     if b"\0" in first:
         raise unreadable(NUL, accepted=TEXT)
     wanted = [plan.column, *([plan.date_column] if plan.date_column else [])]
-    dialect = dialect_of(first, wanted, wide=wide, ansi=ansi)
+    dialect = dialect_of(first, wanted, wide=wide, ansi=ansi, whole=len(first) < CHUNK)
     check_header(dialect.header, (), plan.added)
     rows = Rows(lookup, dialect)
     os.ftruncate(out, 0)
@@ -109,7 +111,7 @@ def _through(
         written = Digest(file)
         with _written(written, gz=gz) as write:
             write(dialect.head + _header(plan.added, dialect))
-            pieces = recoded(rows, _pieces(stream, dialect), lines_of(first[: dialect.start]))
+            pieces = recoded(rows, _pieces(stream, dialect, rows.at_once), lines_of(first[: dialect.start]))
             # What is written goes to the disk meanwhile: all of it has to be there in the end.
             with closing(pieces), ThreadPoolExecutor(1) as another:
                 last, synced = 0, None
@@ -147,8 +149,8 @@ def _header(added: Sequence[str], dialect: Dialect) -> bytes:
         raise unreadable("nom de colonne impossible dans l'encodage du fichier", accepted=accepted) from None
 
 
-def _pieces(stream: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
-    """The rows of a file in pieces that end where a line ends.
+def _pieces(stream: Iterator[bytes], dialect: Dialect, size: int) -> Iterator[bytes]:
+    """The rows of a file in pieces of some size that end where a line ends.
 
     :raises Invalid: if a line is too long.
     """
@@ -156,15 +158,26 @@ def _pieces(stream: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
     for chunk in stream:
         rest += chunk[start:]
         start = 0
-        # Old Macintosh files have no line feeds; a CR that comes last may be half of a line end.
-        cut = rest.rfind(b"\n") + 1 or rest.rfind(b"\r", 0, -1) + 1
-        if cut:
-            yield rest[:cut]
-            rest = rest[cut:]
-        elif len(rest) > LONGEST_CELL:
+        while len(rest) - start >= size and (cut := _cut(rest, start, size)):
+            if cut - start > LONGEST_CELL:
+                break
+            yield rest[start:cut]
+            start = cut
+        rest, start = rest[start:], 0
+        if len(rest) > LONGEST_CELL:
             raise unreadable("ligne trop longue", accepted="des lignes de 2 Mio au plus")
     if rest:
         yield rest if rest.endswith((b"\n", b"\r")) else rest + dialect.line_end
+
+
+def _cut(data: bytes, start: int, size: int) -> int:
+    """Where the last line ends of so many bytes, or else the next one; 0 if none does."""
+    # Old Macintosh files have no line feeds; a CR that comes last may be half of a line end.
+    for mark, end in ((b"\n", len(data)), (b"\r", len(data) - 1)):
+        last = min(start + size, end)
+        if cut := data.rfind(mark, start, last) + 1 or data.find(mark, last, end) + 1:
+            return cut
+    return 0
 
 
 def recoded(rows: Rows, pieces: Iterator[bytes], line: int) -> Generator[Piece, None, None]:
@@ -206,7 +219,7 @@ def _by_processes(rows: Rows, pieces: Iterator[bytes]) -> Generator[tuple[bytes,
             if len(waiting) == len(crew):
                 _, given = waiting.popleft()
                 done = given, process.received()
-            process.connection.send_bytes(piece)
+            process.send(piece)
             waiting.append((process, piece))
             if done:
                 yield done
@@ -222,20 +235,23 @@ class _Process:
 
     def __init__(self, rows: Rows, stack: ExitStack) -> None:
         self.connection, theirs = multiprocessing.Pipe()
-        self._places = cycle([mmap.mmap(-1, _PLACE) for _ in range(2)])
+        self._places = cycle([mmap.mmap(-1, MOST_WRITTEN) for _ in range(2)])
         process = multiprocessing.get_context("fork").Process(target=self._work, args=(rows, theirs), daemon=True)
         process.start()
         theirs.close()
         stack.callback(process.join)
         stack.enter_context(self.connection)
 
+    def send(self, piece: bytes) -> None:
+        """Have a piece recoded."""
+        with _running():
+            self.connection.send_bytes(piece)
+
     def received(self) -> Piece | None:
         """What came of the piece that was sent last; nothing if it can't be read."""
-        try:
-            told: Piece | None
+        told: Piece | None
+        with _running():
             told, size = self.connection.recv()
-        except (EOFError, OSError):
-            raise ChildProcessError("a process that recodes was ended") from None
         place = next(self._places)
         return told and told._replace(rows=told.rows or memoryview(place)[:size])
 
@@ -247,11 +263,19 @@ class _Process:
             while True:
                 told, size = _tried(rows, theirs.recv_bytes()), 0
                 place = next(self._places)
-                if told and len(told.rows) <= _PLACE:
+                if told and len(told.rows) <= MOST_WRITTEN:
                     size = len(told.rows)
                     place[:size] = told.rows
                     told = told._replace(rows=b"")
                 theirs.send((told, size))
+
+
+@contextmanager
+def _running() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError):
+        raise ChildProcessError("a process that recodes was ended") from None
 
 
 def _tried(rows: Rows, piece: bytes) -> Piece | None:

@@ -16,9 +16,10 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from registry.recoding.files import NUL, TEXT, Dialect, cells_of, malformed, unreadable
+from registry.recoding.files import CHUNK, NUL, TEXT, Dialect, cells_of, malformed, unreadable
 from registry.recoding.rule import Cell, Lookup
 
+MOST_WRITTEN = 1 << 24
 _NEAR = 1 << 16
 """How many bytes are recoded at once: what fits in the nearest memory goes half as fast again."""
 _SMALL = 1 << 12
@@ -89,6 +90,9 @@ class Rows:
         self._shares = any(len(cells) > 1 for cells in lookup.entries)
         every = [[*map(self._end, cells)] for cells in lookup.entries]
         ends: list[Any] = every if self._shares else [first for [first] in every]
+        # Of so many bytes, the shortest rows with the longest answers fit in what is kept for answers.
+        longest = max(sum(map(len, cells)) for cells in every)
+        self.at_once = max(_SMALL, min(CHUNK, MOST_WRITTEN * len(self._row) // (len(self._row) + longest)))
         told = b"".join(chain.from_iterable(every))
         self._masks = self.width > 1 and not any(mark in told for mark in (b"\0", b"\1", b"\2"))
         self._meant = _Kept[Any, tuple[str, int]](self._means)
@@ -135,7 +139,7 @@ class Rows:
         if self._is_regular(part):
             return self._by_line(part), b""
         masked = self._masked(part)
-        if not self._is_regular(masked):
+        if not self._is_regular(masked, masked=True):
             return self._in_parts(part, _SMALL, self._small_part)
         written = self._by_line(masked, masked=True)
         more, left = self._in_parts(part[len(masked) :], _SMALL, self._small_part)
@@ -144,19 +148,22 @@ class Rows:
     def _small_part(self, part: bytes) -> tuple[bytes, bytes]:
         return (self._by_line(part), b"") if self._is_regular(part) else self._by_reader(part)
 
-    def _is_regular(self, piece: bytes) -> bool:
+    def _is_regular(self, piece: bytes, *, masked: bool = False) -> bool:
         """Whether every row is one line, no cell holds a delimiter, and quotes are as csv wants them.
 
         What stands between delimiters holds an even number of quotes then. Pairs aside, one that has an ordinary
         character on both sides, or an empty cell in quotes that goes on, is for csv to judge.
         """
         marks = piece.translate(None, self._others)
+        if self.end == b"\r\n" and piece.count(self.end) != marks.count(b"\n"):
+            return False
         if b'"' not in marks:
             return _repeats(marks, self._row)
         if _repeats(marks, self._quoted_row):
-            # Two quotes to a cell: they are the first and the last of it if one is at each end but the first.
+            # Two quotes to a cell: where all but its beginning is a quote's place, nothing can be wrong with the first.
             rows = len(marks) // len(self._quoted_row)
-            if piece.count(self._between_quotes) == rows * (self.width - 1) and piece.count(b'"' + self.end) == rows:
+            between = piece.count(self._between_quotes) == rows * (self.width - 1)
+            if not masked and between and piece.count(b'"' + self.end) == rows:
                 return True
         elif not _repeats(marks.replace(b'""', b""), self._row):
             return False
@@ -190,7 +197,7 @@ class Rows:
         days = self._cut(piece, lines, self.day) if self.day is not None else []
         if not masked:
             return self._answered(lines, codes, days)
-        self._line += piece.count(b"\1")
+        self._line += piece.count(b"\1") + piece.count(b"\2") - piece.count(b"\2\1")
         return self._answered(lines, self._unmasked(codes), self._unmasked(days)).translate(self._bare)
 
     def _unmasked(self, cells: list[bytes]) -> list[bytes]:
@@ -226,7 +233,7 @@ class Rows:
         try:
             for row in reader:
                 last = reader.line_num - 1
-                if cells := cells_of(row, self.dialect, before + last + 1):
+                if cells := cells_of(row, self.dialect, before + taken + 1):
                     text = "".join(lines[taken:last]).encode("latin-1") + bare[last] if taken < last else bare[last]
                     # A single cell is quoted where it holds what will stand between it and the answer.
                     own.append(_spelt(cells[0]) if self.width == 1 and self.between in text else text)

@@ -216,6 +216,8 @@ def dialect_of(
     check_header(header, wanted)
     raw = b"".join(body[:_HEAD].splitlines(keepends=True)[:lines_read])
     start = len(head) - len(body) + len(raw)
+    if len(raw) == _HEAD and not raw.endswith((b"\n", b"\r")):
+        raise unreadable("en-tête trop long", where="ligne 1", accepted="un en-tête de moins d'un mébioctet")
     between, delimiter = (delimiter, delimiter) if len(header) > 1 else (";", "\t")
     line_end = b"\r\n" if raw.endswith(b"\r\n") else b"\n"
     own = head[:start].rstrip(b"\r\n")
@@ -323,9 +325,9 @@ def _rows(data: bytes, dialect: Dialect) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, strict=True)
     try:
         for row in reader:
-            ended = reader.line_num
-            if cells := cells_of(row, dialect, line + ended):
+            if cells := cells_of(row, dialect, line + ended + 1):
                 yield cells
+            ended = reader.line_num
     except csv.Error:
         raise malformed(line + ended + 1) from None
 
@@ -338,7 +340,7 @@ def lines_of(data: bytes) -> int:
 def cells_of(row: list[str], dialect: Dialect, line: int) -> list[str]:
     """A row's cells; nothing of a blank line, which is no row, but an empty cell where there is one column only.
 
-    :raises Invalid: if it has not as many as the header.
+    :raises Invalid: if it has not as many as the header, with the line on which it begins.
     """
     width = len(dialect.header)
     if not row:
@@ -352,5 +354,5 @@ def cells_of(row: list[str], dialect: Dialect, line: int) -> list[str]:
 
 def malformed(line: int) -> Invalid:
     """A row that can't be read as CSV, with the line on which it begins."""
-    accepted = "des guillemets fermés, doublés à l'intérieur d'une cellule"
+    accepted = "des guillemets fermés, doublés à l'intérieur d'une cellule de 2 Mio au plus"
     return unreadable("CSV illisible", where=f"ligne {line}", accepted=accepted)
