@@ -98,12 +98,13 @@ class Report:
         """The report as text in French."""
         tally = self.done.tally
         yield f"Recodage de la colonne {self.plan.column} : {self.plan.source} → {self.plan.target}"
-        out = f", {tally.rows_out} écrites" if tally.rows_out != tally.rows else ""
-        yield f"{tally.rows} lignes lues{out}"
+        out = f", écrites : {tally.rows_out}" if tally.rows_out != tally.rows else ""
+        yield f"Lignes lues : {tally.rows}{out}"
+        yield f"  {'statut':<16}{'lignes':>12}{'codes':>10}"
         for one in self.document()["statuses"]:
             rows, codes = (_shown(one[what]) for what in ("rows", "codes"))
             examples = f" (par exemple {', '.join(one['examples'])})" if one["examples"] else ""
-            yield f"  {one['status']:<16}{rows:>12} lignes {codes:>9} codes  {one['label']}{examples}"
+            yield f"  {one['status']:<16}{rows:>12}{codes:>10}  {one['label']}{examples}"
         yield f"Réversible : {'oui' if tally.reversible else 'non'}"
         yield f"Fichier lu : SHA-256 {self.done.read}"
         if self.done.written:
