@@ -160,7 +160,7 @@ class Rows:
         if b'"' not in marks:
             return _repeats(marks, self._row)
         if _repeats(marks, self._quoted_row):
-            # Two quotes to a cell: where all but its beginning is a quote's place, nothing can be wrong with the first.
+            # Two quotes to a cell are its ends; a row's first may begin otherwise, and csv takes it as it stands then.
             rows = len(marks) // len(self._quoted_row)
             between = piece.count(self._between_quotes) == rows * (self.width - 1)
             if not masked and between and piece.count(b'"' + self.end) == rows:
